@@ -1,0 +1,1 @@
+//! Pretrained backbones: parameters, layers, families and Hugging Face checkpoints.

@@ -1,0 +1,2 @@
+//! The `xexp` command.
+fn main() {}

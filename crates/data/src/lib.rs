@@ -1,0 +1,1 @@
+//! From files to batches: readers, labels, splits, tokens and the data receipt.

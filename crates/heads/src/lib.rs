@@ -1,0 +1,1 @@
+//! Classification heads on a pretrained backbone: initialization, calibration and the head plan.

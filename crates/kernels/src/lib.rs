@@ -1,0 +1,1 @@
+//! Differentiable fused operations and pooled buffers.

@@ -1,0 +1,1 @@
+//! Tables, estimates, atomic files, plots and one-file reports.

@@ -1,0 +1,1 @@
+//! Loss, optimiser, schedule, loop, metrics, checkpoints and resume.
