@@ -1,1 +1,46 @@
 //! Pretrained backbones: parameters, layers, families and Hugging Face checkpoints.
+//!
+//! A family's file declares its weights once: name on the Hub, layer kind, initializer. From the declaration
+//! follow a weight's shape, its fans, its key in the checkpoint and its values where the checkpoint has none.
+//! [`Params`] holds the weights, [`Grads`] their gradients; layers hold only the weights' ids.
+//!
+//! Layers have an explicit `forward` that may leave a tape and a `backward` that consumes it. Batches are
+//! packed: sequences lie end to end and there is no padding to compute or to mask ([`Input`]). A [`Pass`] says
+//! whether dropout acts and a tape is wanted, and carries an optional tap through which the laboratory watches
+//! the very forward pass that training uses.
+//!
+//! ```no_run
+//! use xexp_backbones::{Input, Mode, Pass, folder::Folder, Declarations, Seed, families};
+//! # fn main() -> xexp_backbones::Result<()> {
+//! let folder = Folder::open("minilm".as_ref())?;
+//! let mut declared = Declarations::default();
+//! let backbone = families::find(&folder.config)?.declare(&folder.config, &mut declared)?;
+//! let (params, report) = declared.load(&folder.checkpoint()?, Seed(42))?;
+//! let input = Input::pack([(&[101, 7592, 102][..], &[0, 0, 0][..])])?;
+//! let pool = xexp_kernels::Pool::default();
+//! let encoded = backbone.forward(&params, &input, &mut Pass::new(&pool, Mode::Eval))?;
+//! assert_eq!(encoded.features.len(), backbone.width());
+//! # Ok(()) }
+//! ```
+
+pub mod checkpoint;
+pub mod config;
+mod declarations;
+mod error;
+pub mod families;
+pub mod folder;
+mod grads;
+mod input;
+pub mod layers;
+mod params;
+mod pass;
+mod text_encoder;
+
+pub use declarations::{Declarations, Origin};
+pub use error::{Error, Result};
+pub use grads::Grads;
+pub use input::Input;
+pub use params::{Params, Weight, WeightId};
+pub use pass::{Mode, Pass, Tap};
+pub use text_encoder::{Encoded, EncoderSpec, EncoderTape, TextEncoder};
+pub use xexp_init::Seed;

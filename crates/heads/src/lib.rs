@@ -1,1 +1,28 @@
-//! Classification heads on a pretrained backbone: initialization, calibration and the head plan.
+//! Classification heads on a pretrained backbone.
+//!
+//! A [`Classifier`] is a backbone and the head of its family's convention. A new head is drawn by a [`HeadInit`];
+//! [`Features`] holds what the backbone really gives it, and the [`HeadPlan`] sets down what follows: the
+//! variance of the logits and the initial loss, predicted before they are measured.
+//!
+//! ```no_run
+//! use xexp_backbones::{Seed, folder::Folder};
+//! use xexp_heads::{Classifier, HeadInit};
+//! # fn main() -> xexp_heads::Result<()> {
+//! let folder = Folder::open("minilm".as_ref())?;
+//! let (mut classifier, report) = Classifier::with_new_head(&folder, 7, Seed(42))?;
+//! let std = classifier.initialize("xavier".parse::<HeadInit>()?, 1.0, None, Seed(42))?;
+//! assert!((std - (2.0f64 / (384.0 + 7.0)).sqrt()).abs() < 1e-12);
+//! # Ok(()) }
+//! ```
+
+mod classifier;
+mod error;
+mod features;
+mod head_init;
+mod plan;
+
+pub use classifier::{Classifier, Logits, LogitsTape};
+pub use error::{Error, Result};
+pub use features::{Features, Moments};
+pub use head_init::{CALIBRATED_VARIANCE, HeadInit};
+pub use plan::{HeadPlan, Prediction};

@@ -1,1 +1,41 @@
-//! Differentiable fused operations and pooled buffers.
+//! Fused operations with hand-written backward passes, on pooled buffers.
+//!
+//! The engine keeps no graph. A layer calls an operation's `forward`, keeps what the backward pass will need,
+//! and later calls `backward`; both work on slices that live in [`Buffer`]s of a [`Pool`], so a training step
+//! allocates nothing once the pool has seen the longest batch. Weights stay candle tensors; [`values`] and
+//! [`update`] lend their storage.
+//!
+//! Every operation is a pair whose backward is checked against candle's autograd of the composed form and
+//! against central finite differences. Reductions are cut at fixed places and added in a fixed order, so a
+//! result does not depend on the number of threads. This crate is the only one with `unsafe` code (the
+//! matrix products' pointers and the heads of attention, which write disjoint columns).
+//!
+//! ```
+//! use xexp_kernels::{Pool, linear};
+//! let pool = Pool::default();
+//! let (x, w, b) = ([1.0, 2.0], [3.0, 4.0, 5.0, 6.0], [0.5, -0.5]);
+//! let mut y = pool.buffer(2);
+//! linear::forward(&x, &w, Some(&b), &mut y);
+//! assert_eq!(&*y, [11.5, 16.5]);
+//! ```
+
+pub mod activation;
+pub mod adamw;
+pub mod attention;
+mod buffer;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+mod error;
+pub mod layer_norm;
+pub mod linear;
+mod product;
+mod reduce;
+mod storage;
+
+pub use activation::Activation;
+pub use buffer::{Buffer, Pool};
+pub use dropout::Dropout;
+pub use error::{Error, Result};
+pub use reduce::{add, column_sums, combine, scale, sum_of_squares};
+pub use storage::{Values, update, values};

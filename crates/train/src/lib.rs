@@ -1,1 +1,25 @@
 //! Loss, optimiser, schedule, loop, metrics, checkpoints and resume.
+//!
+//! [`Run`] trains a classifier; [`probe`] trains its head alone on features kept from one pass. A run is a
+//! function of its settings: order and dropout come from streams named by epoch, layer and step, so a run that
+//! was killed and resumed ends with the very weights of one that was not.
+
+pub mod checkpoint;
+mod error;
+mod fit;
+pub mod metrics;
+mod optimizer;
+pub mod predict;
+pub mod probe;
+mod sample;
+pub mod schedule;
+mod settings;
+mod step;
+
+pub use checkpoint::{Checkpoints, Progress};
+pub use error::{Error, Result};
+pub use fit::{Event, Outcome, Run, order};
+pub use optimizer::{Optimizer, OptimizerSettings};
+pub use sample::{Sample, pack};
+pub use settings::Settings;
+pub use step::{StepOutcome, StepSettings, gradients, step};

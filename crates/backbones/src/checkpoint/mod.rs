@@ -1,0 +1,9 @@
+//! Checkpoints in safetensors.
+
+mod read;
+mod report;
+mod write;
+
+pub use read::Checkpoint;
+pub use report::LoadReport;
+pub use write::serialize;

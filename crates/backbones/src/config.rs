@@ -1,0 +1,95 @@
+//! A model's `config.json`, kept whole.
+
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The fields of a `config.json`, in the file's order, with readers that say what is wrong.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, for messages.
+    pub path: PathBuf,
+    /// All fields, also those we do not know.
+    pub fields: Map<String, Value>,
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a JSON object.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => Ok(Config { path: path.into(), fields }),
+            Ok(_) => Err(wrong(path, "expected a JSON object".to_string())),
+            Err(error) => Err(wrong(path, format!("not JSON: {error}"))),
+        }
+    }
+
+    /// A positive whole number.
+    pub fn size(&self, field: &str) -> Result<usize> {
+        let found = self.fields.get(field);
+        match found.and_then(Value::as_u64) {
+            Some(n) if n > 0 => Ok(n as usize),
+            _ => Err(self.unexpected(field, "a positive whole number", found)),
+        }
+    }
+
+    /// A number, or `default` where the field is absent or null.
+    pub fn number(&self, field: &str, default: f64) -> Result<f64> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| self.unexpected(field, "a number", Some(value))),
+        }
+    }
+
+    /// A probability below 1, or `default`.
+    pub fn dropout(&self, field: &str, default: f64) -> Result<f64> {
+        let p = self.number(field, default)?;
+        if (0.0..1.0).contains(&p) {
+            return Ok(p);
+        }
+        Err(self.unexpected(field, "a probability in [0, 1)", self.fields.get(field)))
+    }
+
+    /// A string, or `default`.
+    pub fn text<'a>(&'a self, field: &str, default: &'a str) -> Result<&'a str> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => value.as_str().ok_or_else(|| self.unexpected(field, "a string", Some(value))),
+        }
+    }
+
+    /// The label names by id, where `id2label` has them.
+    ///
+    /// # Errors
+    /// When the ids are not 0, 1, 2, … or a name is not a string.
+    pub fn labels(&self) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.fields.get("id2label") else { return Ok(None) };
+        let bad = || self.unexpected("id2label", "names by the ids 0, 1, 2, …", Some(value));
+        let object = value.as_object().ok_or_else(bad)?;
+        let mut names = BTreeMap::new();
+        for (id, name) in object {
+            names.insert(id.parse::<usize>().map_err(|_| bad())?, name.as_str().ok_or_else(bad)?.to_string());
+        }
+        if names.keys().copied().ne(0..names.len()) {
+            return Err(bad());
+        }
+        Ok(Some(names.into_values().collect()))
+    }
+
+    /// An error about one field.
+    pub fn unexpected(&self, field: &str, expected: &str, found: Option<&Value>) -> Error {
+        let found = found.map_or("nothing".to_string(), |v| {
+            let text = v.to_string();
+            if text.len() > 80 { format!("{}…", text.chars().take(80).collect::<String>()) } else { text }
+        });
+        wrong(&self.path, format!("{field}: expected {expected}, found {found}"))
+    }
+}
+
+fn wrong(path: &Path, reason: String) -> Error {
+    Error::Config { path: path.into(), reason }
+}

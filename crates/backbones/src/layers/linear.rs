@@ -1,0 +1,71 @@
+//! A dense layer with a bias.
+
+use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
+use xexp_init::{Init, Layer};
+use xexp_kernels::linear::{self, Columns, GradColumns};
+
+/// `y = x Wᵀ + b`, `x (rows, input)`, `W (output, input)`.
+pub struct Linear {
+    /// `W`.
+    pub weight: WeightId,
+    /// `b`.
+    pub bias: WeightId,
+    /// Width of `x`.
+    pub input: usize,
+    /// Width of `y`.
+    pub output: usize,
+}
+
+impl Linear {
+    /// Declares `path.weight`, drawn by `init` when new, and `path.bias`, zero when new.
+    pub fn declare(
+        declared: &mut Declarations,
+        path: &str,
+        (input, output): (usize, usize),
+        init: Init,
+        origin: Origin,
+    ) -> Self {
+        let weight = declared.weight(format!("{path}.weight"), Layer::Linear { input, output }, init, origin);
+        let bias = Layer::Vector { len: output };
+        let bias = declared.weight(format!("{path}.bias"), bias, Init::Constant(0.0), origin);
+        Linear { weight, bias, input, output }
+    }
+
+    /// Writes `y (rows, output)`.
+    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.forward_into(params, x, &mut Columns { data: y, stride: self.output, start: 0, width: self.output })
+    }
+
+    /// Writes `y` into some columns of a wider matrix.
+    pub fn forward_into(&self, params: &Params, x: &[f32], y: &mut Columns<'_>) -> Result<()> {
+        let (w, b) = (params.values(self.weight)?, params.values(self.bias)?);
+        linear::forward_into(x, &w, Some(&b), y, self.input);
+        Ok(())
+    }
+
+    /// Adds the weights' gradients, and writes (or adds, with `accumulate`) `dx` where it is wanted.
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        x: &[f32],
+        dy: GradColumns<'_>,
+        dx: Option<(&mut [f32], bool)>,
+    ) -> Result<()> {
+        if let Some(dw) = grads.slot(self.weight) {
+            linear::backward_weight(dy, x, dw);
+        }
+        if let Some(db) = grads.slot(self.bias) {
+            linear::backward_bias(dy, db);
+        }
+        if let Some((dx, accumulate)) = dx {
+            linear::backward_input(dy, &params.values(self.weight)?, dx, accumulate);
+        }
+        Ok(())
+    }
+
+    /// Its weights.
+    pub fn ids(&self) -> [WeightId; 2] {
+        [self.weight, self.bias]
+    }
+}

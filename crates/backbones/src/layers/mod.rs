@@ -1,0 +1,17 @@
+//! Layers: each declares its weights, and has a forward and a backward pass.
+
+mod attention;
+mod block;
+mod embeddings;
+mod layer_norm;
+mod linear;
+mod mlp;
+mod residual;
+
+pub use attention::{SelfAttention, SelfAttentionTape};
+pub use block::{Block, BlockNames, BlockSpec, BlockTape};
+pub use embeddings::{Embeddings, EmbeddingsSpec, EmbeddingsTape};
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use mlp::{Mlp, MlpTape};
+pub use residual::{Placement, Residual, ResidualTape};

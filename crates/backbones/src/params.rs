@@ -1,0 +1,131 @@
+//! The weights of a model.
+
+use crate::{Error, Result};
+use candle_core::{Tensor, Var};
+use std::collections::BTreeMap;
+use xexp_init::{Init, Layer, Seed};
+use xexp_kernels::{Values, values};
+
+/// The place of a weight in [`Params`] and [`crate::Grads`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightId(pub(crate) usize);
+
+/// One weight: its declaration and its values.
+pub struct Weight {
+    /// Key on the Hub, with the family's prefix.
+    pub name: String,
+    /// Layer kind: gives shape and fans.
+    pub layer: Layer,
+    /// How it is drawn when new.
+    pub init: Init,
+    /// The values, `f32`.
+    pub var: Var,
+    /// Whether training changes it.
+    pub trainable: bool,
+}
+
+impl Weight {
+    /// Whether weight decay applies: to matrices, not to biases and norms.
+    pub fn decays(&self) -> bool {
+        !matches!(self.layer, Layer::Vector { .. })
+    }
+}
+
+/// All weights of a model, in the order of their declaration.
+pub struct Params {
+    weights: Vec<Weight>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Params {
+    pub(crate) fn new(weights: Vec<Weight>) -> Self {
+        let by_name = weights.iter().enumerate().map(|(i, w)| (w.name.clone(), i)).collect();
+        Params { weights, by_name }
+    }
+
+    /// The values of a weight, as a slice.
+    ///
+    /// # Errors
+    /// When the tensor is not a contiguous `f32` one; ours are.
+    pub fn values(&self, id: WeightId) -> Result<Values<'_>> {
+        Ok(values(&self.weights[id.0].var)?)
+    }
+
+    /// The weight itself.
+    pub fn weight(&self, id: WeightId) -> &Weight {
+        &self.weights[id.0]
+    }
+
+    /// The weight of this name.
+    pub fn find(&self, name: &str) -> Option<(WeightId, &Weight)> {
+        self.by_name.get(name).map(|&i| (WeightId(i), &self.weights[i]))
+    }
+
+    /// All weights with their ids, in order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = (WeightId, &Weight)> {
+        self.weights.iter().enumerate().map(|(i, w)| (WeightId(i), w))
+    }
+
+    /// All weights by name, as a checkpoint lists them.
+    pub fn by_name(&self) -> impl Iterator<Item = (&str, &Weight)> {
+        self.by_name.iter().map(|(name, &i)| (name.as_str(), &self.weights[i]))
+    }
+
+    /// Says for each weight, by name, whether training changes it.
+    pub fn train_only(&mut self, wanted: impl Fn(&str) -> bool) {
+        for weight in &mut self.weights {
+            weight.trainable = wanted(&weight.name);
+        }
+    }
+
+    /// Whether training changes any of these.
+    pub fn any_trainable(&self, ids: impl IntoIterator<Item = WeightId>) -> bool {
+        ids.into_iter().any(|id| self.weights[id.0].trainable)
+    }
+
+    /// Number of values, in all and trainable.
+    pub fn count(&self) -> (usize, usize) {
+        let size = |w: &Weight| w.var.elem_count();
+        let all = self.weights.iter().map(size).sum();
+        (all, self.weights.iter().filter(|w| w.trainable).map(size).sum())
+    }
+
+    /// Draws a weight anew by another initializer, from the stream `(seed, name)`.
+    ///
+    /// # Errors
+    /// When the initializer cannot draw this kind of layer.
+    pub fn draw(&mut self, id: WeightId, init: Init, seed: Seed) -> Result<()> {
+        let weight = &mut self.weights[id.0];
+        let values = init.fill(&weight.layer, &mut seed.stream(&weight.name))?;
+        weight.init = init;
+        self.set(id, &values)
+    }
+
+    /// Replaces a weight's values.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the number of values is another.
+    pub fn set(&self, id: WeightId, new: &[f32]) -> Result<()> {
+        let var = &self.weights[id.0].var;
+        if var.elem_count() != new.len() {
+            let reason = format!("{} has {} values, not {}", self.weights[id.0].name, var.elem_count(), new.len());
+            return Err(Error::Input { reason });
+        }
+        Ok(xexp_kernels::update(var, |values| values.copy_from_slice(new))?)
+    }
+
+    /// The tensor of a weight, sharing its storage.
+    pub fn tensor(&self, id: WeightId) -> &Tensor {
+        self.weights[id.0].var.as_tensor()
+    }
+
+    /// Number of weights.
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+}

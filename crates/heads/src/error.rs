@@ -1,0 +1,63 @@
+//! What can be wrong with a head.
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A `--head-init` that we do not know.
+    #[error(
+        "unknown head initialization {found:?}; expected xavier, he, lecun, zero, normal:STD, orthogonal, calibrated or hf"
+    )]
+    UnknownInit {
+        /// What was given.
+        found: String,
+    },
+    /// A number out of its range.
+    #[error("{what}: expected {expected}, found {found}")]
+    Range {
+        /// Which number.
+        what: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was given.
+        found: f64,
+    },
+    /// Calibration without features, or on features that are all zero.
+    #[error("calibrated initialization needs features with a positive second moment, found {found}")]
+    Calibration {
+        /// What there was.
+        found: String,
+    },
+    /// A checkpoint whose head or labels cannot be used.
+    #[error("{path}: {reason}")]
+    Labels {
+        /// The configuration.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The backbone's error.
+    #[error(transparent)]
+    Backbone(#[from] xexp_backbones::Error),
+    /// The initializer's error.
+    #[error(transparent)]
+    Init(#[from] xexp_init::Error),
+}
+
+impl Error {
+    /// What to do next, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Backbone(error) => error.hint(),
+            Error::Labels { .. } => Some("predict and evaluate need a model that finetune has saved".to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether the environment is at fault; nothing here writes, so never.
+    pub fn is_environment(&self) -> bool {
+        false
+    }
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,115 @@
+//! The head plan and signal card: what is predicted of a new head, and what was measured.
+
+use crate::{Classifier, Features, HeadInit, Moments, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use xexp_init::head_theory;
+use xexp_kernels::{Pool, cross_entropy, sum_of_squares};
+
+/// What follows from the moments of the features and the head's standard deviation, before anything is drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// `E[z²] = d·Var(w)·E[φ²]` over draws of the head.
+    pub logit_variance: f64,
+    /// The part of it that differs between examples.
+    pub sample_variance: f64,
+    /// Expected cross-entropy at the start: logits of an example are independent `N(0, Var(w)‖φ‖²)`.
+    pub initial_loss: f64,
+}
+
+/// Everything said about a new head; saved as `head.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadPlan {
+    /// The rule, as `--head-init` takes it.
+    pub init: String,
+    /// `--head-scale`.
+    pub scale: f64,
+    /// Standard deviation of the weights.
+    pub std: f64,
+    /// Width of the features and number of classes.
+    pub shape: (usize, usize),
+    /// The features as measured.
+    pub features: Moments,
+    /// The document's premise, "zero mean, unit variance": whether it is true of these features.
+    pub features_are_standard: bool,
+    /// Predicted from the features' moments.
+    pub predicted: Prediction,
+    /// Mean square of the logits of these features under the head as drawn.
+    pub measured_logit_variance: f64,
+    /// Cross-entropy on these examples under the head as drawn.
+    pub initial_loss: f64,
+    /// Cross-entropy of equal logits.
+    pub ln_classes: f64,
+}
+
+impl Prediction {
+    /// For a head of standard deviation `std` on `features`.
+    pub fn new(std: f64, classes: usize, features: &Features, moments: &Moments) -> Self {
+        let logit_variance = head_theory::logit_variance(moments.width, std * std, moments.second_moment);
+        let mut loss = 0.0;
+        for row in features.values.chunks_exact(features.width) {
+            loss += head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row));
+        }
+        Prediction {
+            logit_variance,
+            sample_variance: logit_variance * (1.0 - moments.mean_share),
+            initial_loss: loss / moments.examples.max(1) as f64,
+        }
+    }
+}
+
+impl HeadPlan {
+    /// Predicts first, then measures the head as drawn on `features` with their `labels`.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn new(
+        classifier: &Classifier,
+        (init, scale, std): (HeadInit, f64, f64),
+        features: &Features,
+        labels: &[u32],
+        pool: &Pool,
+    ) -> Result<Self> {
+        let moments = Moments::of(&features.values, features.width);
+        let predicted = Prediction::new(std, classifier.classes(), features, &moments);
+        let logits = classifier.logits(&features.values, pool)?;
+        let mut scrap = pool.buffer(logits.len());
+        let weight = 1.0 / labels.len().max(1) as f64;
+        Ok(HeadPlan {
+            init: init.to_string(),
+            scale,
+            std,
+            shape: (features.width, classifier.classes()),
+            features_are_standard: moments.is_standard(),
+            features: moments,
+            predicted,
+            measured_logit_variance: sum_of_squares(&logits) / logits.len().max(1) as f64,
+            initial_loss: cross_entropy::forward_backward(&logits, labels, weight, &mut scrap),
+            ln_classes: (classifier.classes() as f64).ln(),
+        })
+    }
+}
+
+impl fmt::Display for HeadPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (m, p) = (&self.features, &self.predicted);
+        let premise = if self.features_are_standard { "holds" } else { "does not hold" };
+        writeln!(f, "Head {} × {}: {}, scale {}, std {:.5}", self.shape.0, self.shape.1, self.init, self.scale, self.std)?;
+        writeln!(
+            f,
+            "  features of {} examples: mean {:+.4}, variance {:.4}, second moment {:.4}; {:.1} % of their energy is common to all",
+            m.examples, m.mean, m.variance, m.second_moment, 100.0 * m.mean_share
+        )?;
+        writeln!(f, "  \"zero mean, unit variance\" {premise} for this backbone")?;
+        writeln!(
+            f,
+            "  logit variance: predicted {:.4} ({:.4} between examples), measured {:.4}",
+            p.logit_variance, p.sample_variance, self.measured_logit_variance
+        )?;
+        write!(
+            f,
+            "  initial loss: ln C = {:.4}, predicted {:.4}, measured {:.4}",
+            self.ln_classes, p.initial_loss, self.initial_loss
+        )
+    }
+}

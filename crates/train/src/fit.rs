@@ -1,0 +1,270 @@
+//! The training loop.
+
+use crate::checkpoint::{Checkpoints, Progress};
+use crate::metrics::Scores;
+use crate::sample::Sample;
+use crate::step::{StepOutcome, StepSettings, step};
+use crate::{Optimizer, OptimizerSettings, Result, Settings, predict};
+use std::sync::atomic::{AtomicBool, Ordering};
+use xexp_backbones::Grads;
+use xexp_backbones::checkpoint::{Checkpoint, serialize};
+use xexp_heads::Classifier;
+use xexp_kernels::Pool;
+use xexp_report::history::{History, Row, Valid};
+
+/// Something that happened, for a progress display.
+pub enum Event<'a> {
+    /// A step was taken.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// Steps of the run.
+        total: u64,
+        /// Examples of the step.
+        examples: usize,
+        /// Its mean loss.
+        loss: f64,
+    },
+    /// The validation set was evaluated.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// The scores.
+        scores: &'a Scores,
+        /// Whether they are the best so far.
+        best: bool,
+    },
+    /// A checkpoint was written.
+    Saved {
+        /// Its folder.
+        path: &'a std::path::Path,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All steps were taken, or patience ran out; the classifier holds the best weights.
+    Finished {
+        /// Steps taken.
+        steps: u64,
+        /// Step of the best evaluation.
+        best_step: u64,
+    },
+    /// A signal came; a checkpoint was written at this step.
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// A run about to start or to go on.
+pub struct Run<'a> {
+    /// Backbone and head, trained in place.
+    pub classifier: &'a mut Classifier,
+    /// Examples to train on.
+    pub train: &'a [Sample],
+    /// Examples that choose the best weights; may be empty, then the last weights are kept.
+    pub valid: &'a [Sample],
+    /// What to do.
+    pub settings: &'a Settings,
+    /// Where checkpoints go.
+    pub checkpoints: &'a Checkpoints,
+    /// Set by a signal.
+    pub interrupted: &'a AtomicBool,
+    /// Hears what happens.
+    pub events: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// What the loop changes.
+struct State {
+    progress: Progress,
+    grads: Grads,
+    optimizer: Optimizer,
+    history: History,
+    pool: Pool,
+    /// The best weights so far as a safetensors file, once an evaluation chose them.
+    best: Option<Vec<u8>>,
+    order: Option<(u64, Vec<usize>)>,
+    last: Option<StepOutcome>,
+}
+
+impl Run<'_> {
+    /// Trains from the start, or from the newest checkpoint with `resume`.
+    ///
+    /// # Errors
+    /// Settings out of range, the gradient guard, a checkpoint or file that cannot be written or read.
+    pub fn fit(mut self, resume: bool) -> Result<Outcome> {
+        self.settings.check()?;
+        let mut state = self.begin(resume)?;
+        let total = self.settings.total_steps(self.train.len());
+        let patience = self.settings.patience.unwrap_or(u32::MAX);
+        loop {
+            if self.interrupted.load(Ordering::Relaxed) {
+                return self.interrupt(&state);
+            }
+            if state.progress.evaluation_due {
+                if !self.evaluate(&mut state)? {
+                    return self.interrupt(&state);
+                }
+                state.progress.evaluation_due = false;
+            }
+            let done = state.progress.step;
+            if done == total || state.progress.since_best >= patience {
+                break;
+            }
+            if done > 0 && self.checkpoint_due(done, state.last.is_some()) {
+                self.save(&state)?;
+            }
+            self.advance(&mut state, total)?;
+        }
+        let steps = state.progress.step;
+        if let Some(best) = &state.best {
+            restore(self.classifier, best)?;
+        }
+        Ok(Outcome::Finished { steps, best_step: state.progress.best.map_or(steps, |b| b.0) })
+    }
+
+    fn begin(&mut self, resume: bool) -> Result<State> {
+        let params = &self.classifier.params;
+        let settings = OptimizerSettings { weight_decay: self.settings.weight_decay, ..Default::default() };
+        let mut optimizer = Optimizer::new(params, settings);
+        let table = self.checkpoints.output.join("metrics.csv");
+        let (progress, best, history) = if resume {
+            let resumed = self.checkpoints.resume(params, &mut optimizer)?;
+            let best = match (resumed.best, resumed.progress.best) {
+                (Some(best), _) => Some(best),
+                // Without a file of their own, the best weights are those of the checkpoint.
+                (None, Some(_)) => Some(serialize(params)?),
+                (None, None) => None,
+            };
+            let history = History::resume(&table, resumed.progress.step)?;
+            (resumed.progress, best, history)
+        } else {
+            (Progress::default(), None, History::create(&table)?)
+        };
+        let (grads, pool) = (Grads::new(params), Pool::default());
+        Ok(State { progress, grads, optimizer, history, pool, best, order: None, last: None })
+    }
+
+    /// At an epoch's end or as often as asked, but not again right after resuming.
+    fn checkpoint_due(&self, done: u64, moved: bool) -> bool {
+        let epoch_end = done.is_multiple_of(self.settings.steps_per_epoch(self.train.len()));
+        moved && (epoch_end || self.settings.checkpoint_every.is_some_and(|every| done.is_multiple_of(every)))
+    }
+
+    fn advance(&mut self, state: &mut State, total: u64) -> Result<()> {
+        let s = self.settings;
+        let (done, per_epoch) = (state.progress.step, s.steps_per_epoch(self.train.len()));
+        let (epoch, within) = (done / per_epoch, (done % per_epoch) as usize);
+        if state.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            state.order = Some((epoch, order(s.seed, epoch, self.train.len())));
+        }
+        let size = s.batch_size * s.accumulate;
+        let chosen: Vec<&Sample> = match &state.order {
+            Some((_, order)) => order.iter().skip(within * size).take(size).map(|&i| &self.train[i]).collect(),
+            None => vec![],
+        };
+        let factor = s.schedule.factor(done, warmup_steps(s.warmup, total), total);
+        let settings = StepSettings {
+            step: done,
+            seed: s.seed,
+            micro_batch: s.batch_size,
+            accumulate: s.accumulate,
+            lr: s.lr * factor,
+            head_lr: s.head_lr * factor,
+            clip: s.clip,
+        };
+        let memory = (&mut state.grads, &mut state.optimizer);
+        let outcome = step(self.classifier, &chosen, &settings, memory, &state.pool)?;
+        let progress = &mut state.progress;
+        progress.step = done + 1;
+        progress.losses = (progress.losses.0 + outcome.loss, progress.losses.1 + 1);
+        progress.evaluation_due = progress.step.is_multiple_of(per_epoch) || progress.step == total;
+        state.last = Some(outcome);
+        (self.events)(Event::Step { step: done + 1, total, examples: chosen.len(), loss: outcome.loss });
+        // The row of an epoch's last step waits for its evaluation, so that a step has one row.
+        if !state.progress.evaluation_due && state.progress.step.is_multiple_of(s.log_every) {
+            self.log(state, None)?;
+        }
+        Ok(())
+    }
+
+    fn log(&self, state: &mut State, valid: Option<&Scores>) -> Result<()> {
+        let s = self.settings;
+        let (step, total) = (state.progress.step, s.total_steps(self.train.len()));
+        let per_epoch = s.steps_per_epoch(self.train.len());
+        let size = (s.batch_size * s.accumulate) as u64;
+        let (epoch, within) = (step / per_epoch, step % per_epoch);
+        // The rates of the step just taken.
+        let factor = s.schedule.factor(step.saturating_sub(1), warmup_steps(s.warmup, total), total);
+        let (sum, count) = std::mem::take(&mut state.progress.losses);
+        state.history.append(&Row {
+            step,
+            epoch: step as f64 / per_epoch as f64,
+            examples: epoch * self.train.len() as u64 + within * size,
+            lr: s.lr * factor,
+            head_lr: s.head_lr * factor,
+            loss: (count > 0).then(|| sum / f64::from(count)),
+            grad_norm: state.last.map(|o| o.grad_norm),
+            valid: valid.map(|v| Valid { loss: v.loss, accuracy: v.accuracy, macro_f1: v.macro_f1, mcc: v.mcc, ece: v.ece }),
+        })?;
+        Ok(())
+    }
+
+    /// Evaluates and keeps the best weights; false when interrupted before the end.
+    fn evaluate(&mut self, state: &mut State) -> Result<bool> {
+        if self.valid.is_empty() {
+            self.log(state, None)?;
+            return Ok(true);
+        }
+        let logits = predict::logits(self.classifier, self.valid, self.settings.batch_size, self.interrupted, |_| ())?;
+        let Some(logits) = logits else { return Ok(false) };
+        let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
+        let scores = Scores::new(&logits, &labels, self.classifier.classes())?;
+        self.log(state, Some(&scores))?;
+        let best = state.progress.best.is_none_or(|(_, f1)| scores.macro_f1 > f1);
+        if best {
+            state.progress.best = Some((state.progress.step, scores.macro_f1));
+            state.progress.since_best = 0;
+            state.best = Some(serialize(&self.classifier.params)?);
+        } else {
+            state.progress.since_best += 1;
+        }
+        (self.events)(Event::Evaluated { step: state.progress.step, scores: &scores, best });
+        Ok(true)
+    }
+
+    fn save(&mut self, state: &State) -> Result<()> {
+        let elsewhere = state.progress.best.is_some_and(|(step, _)| step != state.progress.step);
+        let best = state.best.as_deref().filter(|_| elsewhere);
+        let path = self.checkpoints.save(&self.classifier.params, &state.optimizer, &state.progress, best)?;
+        (self.events)(Event::Saved { path: &path });
+        Ok(())
+    }
+
+    fn interrupt(&mut self, state: &State) -> Result<Outcome> {
+        self.save(state)?;
+        Ok(Outcome::Interrupted { step: state.progress.step })
+    }
+}
+
+/// The order of an epoch, from a stream of its own: any epoch's order can be had without the earlier ones.
+pub fn order(seed: xexp_backbones::Seed, epoch: u64, examples: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples).collect();
+    seed.stream(&format!("order/{epoch}")).shuffle(&mut order);
+    order
+}
+
+fn warmup_steps(share: f64, total: u64) -> u64 {
+    (share * total as f64).ceil() as u64
+}
+
+/// Puts the weights of a safetensors file in memory back into the classifier.
+fn restore(classifier: &Classifier, bytes: &[u8]) -> Result<()> {
+    let saved = Checkpoint::from_bytes("best.safetensors".as_ref(), bytes.to_vec())?;
+    for (id, weight) in classifier.params.iter() {
+        classifier.params.set(id, &saved.values(&weight.name)?)?;
+    }
+    Ok(())
+}

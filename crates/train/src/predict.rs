@@ -1,0 +1,55 @@
+//! Logits and features of many samples.
+
+use crate::sample::{Sample, pack};
+use crate::Result;
+use std::sync::atomic::{AtomicBool, Ordering};
+use xexp_backbones::{Mode, Pass};
+use xexp_heads::{Classifier, Features};
+use xexp_kernels::Pool;
+
+/// Logits `(samples, classes)`, or `None` when interrupted. `done` hears the number of samples so far.
+///
+/// # Errors
+/// Tokens that the backbone has no row for.
+pub fn logits(
+    classifier: &Classifier,
+    samples: &[Sample],
+    batch: usize,
+    interrupted: &AtomicBool,
+    mut done: impl FnMut(usize),
+) -> Result<Option<Vec<f32>>> {
+    let pool = Pool::default();
+    let mut all = Vec::with_capacity(samples.len() * classifier.classes());
+    for (turn, part) in samples.chunks(batch).enumerate() {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (input, _) = pack(part.iter())?;
+        all.extend_from_slice(&classifier.forward(&input, &mut Pass::new(&pool, Mode::Eval))?.values);
+        done(turn * batch + part.len());
+    }
+    Ok(Some(all))
+}
+
+/// The backbone's features of all samples, run once and kept; `None` when interrupted.
+///
+/// # Errors
+/// As [`logits`].
+pub fn features(
+    classifier: &Classifier,
+    samples: &[Sample],
+    batch: usize,
+    interrupted: &AtomicBool,
+    mut done: impl FnMut(usize),
+) -> Result<Option<Features>> {
+    let pool = Pool::default();
+    let mut features = Features { values: vec![], width: classifier.backbone.width() };
+    for (turn, part) in samples.chunks(batch).enumerate() {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        classifier.collect_features(&pack(part.iter())?.0, &pool, &mut features)?;
+        done(turn * batch + part.len());
+    }
+    Ok(Some(features))
+}
