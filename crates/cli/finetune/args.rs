@@ -1,0 +1,181 @@
+//! The flags of `xexp finetune`.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+
+use clap::ValueHint;
+use serde::Serialize;
+
+use crate::args::{HeadInit, Reading, Shared, number};
+
+/// What to fine-tune, on what, and how.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct Args {
+    /// The flags that commands share.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub shared: Shared,
+    /// A TOML file of flags; flags and environment variables win over it.
+    #[arg(long, env = "XEXP_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<String>,
+    /// Goes on from the newest checkpoint in the output folder.
+    #[arg(long, env = "XEXP_RESUME")]
+    pub resume: bool,
+
+    /// The training data.
+    #[arg(long, env = "XEXP_TRAIN", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    pub train: Option<String>,
+    /// The validation data [default: a stratified part of the training data].
+    #[arg(long, env = "XEXP_VALID", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    pub valid: Option<String>,
+    /// The test data, scored once with the best checkpoint [default: none].
+    #[arg(long, env = "XEXP_TEST", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    pub test: Option<String>,
+    /// The share of the training data that validates when --valid is not given.
+    #[arg(
+        long,
+        env = "XEXP_SPLIT",
+        value_name = "FRACTION",
+        default_value = "0.1",
+        value_parser = number::proper_share,
+        conflicts_with = "valid",
+        help_heading = "Data"
+    )]
+    pub split: f64,
+    /// Trains on at most this many examples [default: all].
+    #[arg(long, env = "XEXP_LIMIT_TRAIN", value_name = "N", help_heading = "Data")]
+    pub limit_train: Option<NonZeroUsize>,
+    /// What to do with a label of validation or test data that training lacks.
+    #[arg(
+        long,
+        env = "XEXP_UNSEEN_LABELS",
+        value_name = "ACTION",
+        default_value = "error",
+        help_heading = "Data"
+    )]
+    pub unseen_labels: UnseenLabels,
+    /// How the files are read.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub reading: Reading,
+    /// How the head begins.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub head: Head,
+    /// How the weights are trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub training: Training,
+}
+
+/// How the new head begins.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+#[command(next_help_heading = "Head")]
+pub struct Head {
+    /// xavier, he, lecun, zero, normal:STD, orthogonal, calibrated, or hf for transformers' own.
+    #[arg(long, env = "XEXP_HEAD_INIT", value_name = "INIT", default_value = "xavier")]
+    pub head_init: HeadInit,
+    /// A factor on the head's initial weights.
+    #[arg(
+        long,
+        env = "XEXP_HEAD_SCALE",
+        value_name = "X",
+        default_value = "1",
+        value_parser = number::positive
+    )]
+    pub head_scale: f64,
+}
+
+/// How the weights are trained.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+#[command(next_help_heading = "Training")]
+pub struct Training {
+    /// Which weights are trained: the head alone, on features computed once, or all.
+    #[arg(long, env = "XEXP_STRATEGY", value_name = "STRATEGY", default_value = "full")]
+    pub strategy: Strategy,
+    /// The number of passes over the training data.
+    #[arg(long, env = "XEXP_EPOCHS", value_name = "N", default_value = "3")]
+    pub epochs: NonZeroU32,
+    /// Ends after this many optimiser steps, even within an epoch [default: when the epochs are over].
+    #[arg(long, env = "XEXP_MAX_STEPS", value_name = "STEPS")]
+    pub max_steps: Option<NonZeroU64>,
+    /// The learning rate [default: 5e-5; under `probe`, the guaranteed limit of the measured features].
+    #[arg(long, env = "XEXP_LR", value_name = "X", value_parser = number::positive)]
+    pub lr: Option<f64>,
+    /// The head's own learning rate [default: that of --lr].
+    #[arg(long, env = "XEXP_HEAD_LR", value_name = "X", value_parser = number::positive)]
+    pub head_lr: Option<f64>,
+    /// The share of all steps over which the learning rate rises from 0.
+    #[arg(
+        long,
+        env = "XEXP_WARMUP",
+        value_name = "FRACTION",
+        default_value = "0.1",
+        value_parser = number::share
+    )]
+    pub warmup: f64,
+    /// How the learning rate goes on after the warm-up.
+    #[arg(long, env = "XEXP_SCHEDULE", value_name = "SCHEDULE", default_value = "linear")]
+    pub schedule: Schedule,
+    /// AdamW's decoupled decay of all weights but biases and norms.
+    #[arg(
+        long,
+        env = "XEXP_WEIGHT_DECAY",
+        value_name = "X",
+        default_value = "0.01",
+        value_parser = number::not_negative
+    )]
+    pub weight_decay: f64,
+    /// The largest norm of the whole gradient; 0 leaves it as it is.
+    #[arg(
+        long,
+        env = "XEXP_CLIP",
+        value_name = "NORM",
+        default_value = "1",
+        value_parser = number::not_negative
+    )]
+    pub clip: f64,
+    /// The number of batches whose gradients make one step, weighted by their examples.
+    #[arg(long, env = "XEXP_ACCUMULATE", value_name = "N", default_value = "1")]
+    pub accumulate: NonZeroUsize,
+    /// Ends after this many epochs without a better macro-F1 on the validation data [default: never].
+    #[arg(long, env = "XEXP_PATIENCE", value_name = "EPOCHS")]
+    pub patience: Option<NonZeroU32>,
+    /// The number of steps between two checkpoints [default: one at the end of each epoch].
+    #[arg(long, env = "XEXP_CHECKPOINT_EVERY", value_name = "STEPS")]
+    pub checkpoint_every: Option<NonZeroU64>,
+    /// The number of steps between two rows of metrics.csv.
+    #[arg(long, env = "XEXP_LOG_EVERY", value_name = "STEPS", default_value = "10")]
+    pub log_every: NonZeroU64,
+}
+
+/// Which weights are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The head alone, on features that the backbone computes once.
+    Probe,
+    /// All weights.
+    Full,
+}
+
+/// How the learning rate goes on after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Straight down to 0 at the last step.
+    Linear,
+    /// Half a cosine down to 0 at the last step.
+    Cosine,
+    /// As it is.
+    Constant,
+}
+
+/// What becomes of a label that the training data lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnseenLabels {
+    /// It ends the command.
+    Error,
+    /// It gets a class of its own, without training examples.
+    Union,
+}
