@@ -4,6 +4,7 @@ use crate::checkpoint::{Checkpoint, LoadReport};
 use crate::params::{Params, Weight, WeightId};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
+use std::collections::BTreeSet;
 use xexp_init::{Init, Layer, Seed};
 
 /// Where a weight's first values come from.
@@ -86,7 +87,8 @@ impl Declarations {
             let (name, expected, found) = wrong.swap_remove(0);
             return Err(Error::Shape { path, name, expected, found, more });
         }
-        report.ignored = checkpoint.names().filter(|n| !sources.iter().flatten().any(|s| s == n)).map(str::to_string).collect();
+        let used: BTreeSet<&String> = sources.iter().flatten().collect();
+        report.ignored = checkpoint.names().into_iter().filter(|name| !used.contains(name)).collect();
         let mut weights = Vec::with_capacity(self.declared.len());
         for (declared, source) in self.declared.into_iter().zip(sources) {
             let values = match source {

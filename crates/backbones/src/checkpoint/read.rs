@@ -72,10 +72,10 @@ impl Checkpoint {
     }
 
     /// Names of all tensors, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let mut names: Vec<&str> = self.metadata.tensors().keys().map(|name| name.as_str()).collect::<Vec<_>>();
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.metadata.offset_keys();
         names.sort_unstable();
-        names.into_iter()
+        names
     }
 
     /// A tensor's shape; `None` when there is none of this name.
