@@ -1,1 +1,4 @@
 //! Loss, optimiser, schedule, loop, metrics, checkpoints and resume.
+
+pub mod metrics;
+pub mod schedule;
