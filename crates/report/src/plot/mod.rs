@@ -1,0 +1,15 @@
+//! Plots as SVG, without fonts, scripts or network.
+//!
+//! A plot follows the reader's light or dark colours, tells its series apart by dash as well as by colour, and
+//! names every value in a tooltip where it has no room to print it.
+
+mod axis;
+mod heat_map;
+mod lines;
+mod reliability;
+mod svg;
+
+pub use heat_map::HeatMap;
+pub use lines::{LineChart, Series};
+pub use reliability::{Bin, Reliability};
+pub use svg::Svg;
