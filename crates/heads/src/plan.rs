@@ -13,8 +13,9 @@ pub struct Prediction {
     pub logit_variance: f64,
     /// The part of it that differs between examples.
     pub sample_variance: f64,
-    /// Expected cross-entropy at the start: logits of an example are independent `N(0, Var(w)‖φ‖²)`.
-    pub initial_loss: f64,
+    /// Expected cross-entropy at the start: logits of an example are independent `N(0, Var(w)‖φ‖²)`. None when
+    /// that variance is beyond what [`head_theory::initial_cross_entropy`] integrates.
+    pub initial_loss: Option<f64>,
 }
 
 /// Everything said about a new head; saved as `head.json`.
@@ -44,17 +45,20 @@ pub struct HeadPlan {
 
 impl Prediction {
     /// For a head of standard deviation `std` on `features`.
-    pub fn new(std: f64, classes: usize, features: &Features, moments: &Moments) -> Self {
-        let logit_variance = head_theory::logit_variance(moments.width, std * std, moments.second_moment);
-        let mut loss = 0.0;
-        for row in features.values.chunks_exact(features.width) {
-            loss += head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row));
-        }
-        Prediction {
-            logit_variance,
-            sample_variance: logit_variance * (1.0 - moments.mean_share),
-            initial_loss: loss / moments.examples.max(1) as f64,
-        }
+    ///
+    /// # Errors
+    /// A standard deviation or moments that are not finite.
+    pub fn new(std: f64, classes: usize, features: &Features, moments: &Moments) -> Result<Self> {
+        let Moments { width, second_moment, variance, .. } = *moments;
+        let logits = head_theory::Features { width, second_moment, variance }.logit_variance(std)?;
+        let loss = |row: &[f32]| head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row)).ok();
+        let losses: Option<Vec<f64>> = features.values.chunks_exact(features.width).map(loss).collect();
+        let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        Ok(Prediction {
+            logit_variance: logits.total,
+            sample_variance: logits.between_samples,
+            initial_loss: losses.map(mean),
+        })
     }
 }
 
@@ -71,7 +75,7 @@ impl HeadPlan {
         pool: &Pool,
     ) -> Result<Self> {
         let moments = Moments::of(&features.values, features.width);
-        let predicted = Prediction::new(std, classifier.classes(), features, &moments);
+        let predicted = Prediction::new(std, classifier.classes(), features, &moments)?;
         let logits = classifier.logits(&features.values, pool)?;
         let mut scrap = pool.buffer(logits.len());
         let weight = 1.0 / labels.len().max(1) as f64;
@@ -108,8 +112,10 @@ impl fmt::Display for HeadPlan {
         )?;
         write!(
             f,
-            "  initial loss: ln C = {:.4}, predicted {:.4}, measured {:.4}",
-            self.ln_classes, p.initial_loss, self.initial_loss
+            "  initial loss: ln C = {:.4}, predicted {}, measured {:.4}",
+            self.ln_classes,
+            p.initial_loss.map_or("beyond the formula".to_string(), |loss| format!("{loss:.4}")),
+            self.initial_loss
         )
     }
 }

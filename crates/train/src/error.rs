@@ -75,6 +75,15 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// Labels and logits that do not fit.
+    #[error(transparent)]
+    Metrics(#[from] crate::metrics::Error),
+    /// A schedule that is none.
+    #[error(transparent)]
+    Schedule(#[from] crate::schedule::Error),
+    /// A learning rate that no formula gives.
+    #[error(transparent)]
+    Init(#[from] xexp_init::Error),
     /// The model's error.
     #[error(transparent)]
     Head(#[from] xexp_heads::Error),
@@ -95,6 +104,8 @@ impl Error {
             Error::OtherRun { .. } => "resume with the settings of the first run, or start anew with --overwrite".to_string(),
             Error::Head(error) => return error.hint(),
             Error::Report(error) => return error.hint(),
+            Error::Metrics(error) => return error.hint(),
+            Error::Schedule(error) => return error.hint(),
             _ => return None,
         })
     }

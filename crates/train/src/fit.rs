@@ -1,7 +1,8 @@
 //! The training loop.
 
 use crate::checkpoint::{Checkpoints, Progress};
-use crate::metrics::Scores;
+use crate::schedule::Schedule;
+use crate::validate::validate;
 use crate::sample::Sample;
 use crate::step::{StepOutcome, StepSettings, step};
 use crate::{Optimizer, OptimizerSettings, Result, Settings, predict};
@@ -10,7 +11,7 @@ use xexp_backbones::Grads;
 use xexp_backbones::checkpoint::{Checkpoint, serialize};
 use xexp_heads::Classifier;
 use xexp_kernels::Pool;
-use xexp_report::history::{History, Row, Valid};
+use xexp_report::{History, Row, Valid, atomic};
 
 /// Something that happened, for a progress display.
 pub enum Event<'a> {
@@ -30,7 +31,7 @@ pub enum Event<'a> {
         /// Steps done.
         step: u64,
         /// The scores.
-        scores: &'a Scores,
+        scores: &'a Valid,
         /// Whether they are the best so far.
         best: bool,
     },
@@ -82,6 +83,7 @@ struct State {
     grads: Grads,
     optimizer: Optimizer,
     history: History,
+    schedule: Schedule,
     pool: Pool,
     /// The best weights so far as a safetensors file, once an evaluation chose them.
     best: Option<Vec<u8>>,
@@ -130,6 +132,7 @@ impl Run<'_> {
         let settings = OptimizerSettings { weight_decay: self.settings.weight_decay, ..Default::default() };
         let mut optimizer = Optimizer::new(params, settings);
         let table = self.checkpoints.output.join("metrics.csv");
+        atomic::remove_leftovers(&self.checkpoints.output)?;
         let (progress, best, history) = if resume {
             let resumed = self.checkpoints.resume(params, &mut optimizer)?;
             let best = match (resumed.best, resumed.progress.best) {
@@ -144,7 +147,8 @@ impl Run<'_> {
             (Progress::default(), None, History::create(&table)?)
         };
         let (grads, pool) = (Grads::new(params), Pool::default());
-        Ok(State { progress, grads, optimizer, history, pool, best, order: None, last: None })
+        let schedule = self.settings.rates(self.train.len())?;
+        Ok(State { progress, grads, optimizer, history, schedule, pool, best, order: None, last: None })
     }
 
     /// At an epoch's end or as often as asked, but not again right after resuming.
@@ -165,7 +169,7 @@ impl Run<'_> {
             Some((_, order)) => order.iter().skip(within * size).take(size).map(|&i| &self.train[i]).collect(),
             None => vec![],
         };
-        let factor = s.schedule.factor(done, warmup_steps(s.warmup, total), total);
+        let factor = state.schedule.factor(done);
         let settings = StepSettings {
             step: done,
             seed: s.seed,
@@ -190,14 +194,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn log(&self, state: &mut State, valid: Option<&Scores>) -> Result<()> {
+    fn log(&self, state: &mut State, valid: Option<Valid>) -> Result<()> {
         let s = self.settings;
-        let (step, total) = (state.progress.step, s.total_steps(self.train.len()));
+        let step = state.progress.step;
         let per_epoch = s.steps_per_epoch(self.train.len());
         let size = (s.batch_size * s.accumulate) as u64;
         let (epoch, within) = (step / per_epoch, step % per_epoch);
         // The rates of the step just taken.
-        let factor = s.schedule.factor(step.saturating_sub(1), warmup_steps(s.warmup, total), total);
+        let factor = state.schedule.factor(step.saturating_sub(1));
         let (sum, count) = std::mem::take(&mut state.progress.losses);
         state.history.append(&Row {
             step,
@@ -207,7 +211,7 @@ impl Run<'_> {
             head_lr: s.head_lr * factor,
             loss: (count > 0).then(|| sum / f64::from(count)),
             grad_norm: state.last.map(|o| o.grad_norm),
-            valid: valid.map(|v| Valid { loss: v.loss, accuracy: v.accuracy, macro_f1: v.macro_f1, mcc: v.mcc, ece: v.ece }),
+            valid,
         })?;
         Ok(())
     }
@@ -221,8 +225,8 @@ impl Run<'_> {
         let logits = predict::logits(self.classifier, self.valid, self.settings.batch_size, self.interrupted, |_| ())?;
         let Some(logits) = logits else { return Ok(false) };
         let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
-        let scores = Scores::new(&logits, &labels, self.classifier.classes())?;
-        self.log(state, Some(&scores))?;
+        let scores = validate(&logits, &labels, self.classifier.classes())?;
+        self.log(state, Some(scores))?;
         let best = state.progress.best.is_none_or(|(_, f1)| scores.macro_f1 > f1);
         if best {
             state.progress.best = Some((state.progress.step, scores.macro_f1));
@@ -236,6 +240,7 @@ impl Run<'_> {
     }
 
     fn save(&mut self, state: &State) -> Result<()> {
+        state.history.sync()?;
         let elsewhere = state.progress.best.is_some_and(|(step, _)| step != state.progress.step);
         let best = state.best.as_deref().filter(|_| elsewhere);
         let path = self.checkpoints.save(&self.classifier.params, &state.optimizer, &state.progress, best)?;
@@ -254,10 +259,6 @@ pub fn order(seed: xexp_backbones::Seed, epoch: u64, examples: usize) -> Vec<usi
     let mut order: Vec<usize> = (0..examples).collect();
     seed.stream(&format!("order/{epoch}")).shuffle(&mut order);
     order
-}
-
-fn warmup_steps(share: f64, total: u64) -> u64 {
-    (share * total as f64).ceil() as u64
 }
 
 /// Puts the weights of a safetensors file in memory back into the classifier.

@@ -15,6 +15,7 @@ mod sample;
 pub mod schedule;
 mod settings;
 mod step;
+mod validate;
 
 pub use checkpoint::{Checkpoints, Progress};
 pub use error::{Error, Result};

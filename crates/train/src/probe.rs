@@ -5,13 +5,14 @@
 //! Nesterov's accelerated scheme with restart, from whatever head `--head-init` drew.
 //! Source: Nesterov 1983; O'Donoghue and Candès 2015, §3.2 (restart when the loss rises).
 
-use crate::metrics::Scores;
+use crate::validate::validate;
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_heads::{Classifier, Features};
 use xexp_init::head_theory;
 use xexp_kernels::linear::{self, GradColumns};
 use xexp_kernels::{cross_entropy, sum_of_squares};
+use xexp_report::Valid;
 
 /// Settings of a probe.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,7 @@ pub struct Probed {
 
 /// Something that happened, for a progress display and the history: pass, training loss, and at an evaluation
 /// the scores.
-pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, Option<&Scores>) -> Result<()>;
+pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, Option<Valid>) -> Result<()>;
 
 /// Trains the classifier's head on features. `None` when interrupted.
 ///
@@ -59,7 +60,8 @@ pub fn fit(
     let scale = Standard::of(train);
     let (x, v) = (scale.apply(train), scale.apply(valid));
     let lambda_max = lambda_max(&x, train.width).max(1.0);
-    let lr = settings.lr.unwrap_or_else(|| head_theory::guaranteed_learning_rate(lambda_max));
+    let limit = head_theory::guaranteed_learning_rate(lambda_max)?;
+    let lr = settings.lr.unwrap_or(limit);
     // Acceleration needs 1/L with L = λ_max/2, half of what plain descent may take.
     let rate = (lr / 2.0) as f32;
     let (weight, bias) = (classifier.head.weight, classifier.head.bias);
@@ -96,8 +98,8 @@ pub fn fit(
             best = Some((passes, 0.0, head.clone()));
             continue;
         }
-        let scores = Scores::new(&head.logits(&v), valid_labels, classifier.classes())?;
-        heard(passes, loss, Some(&scores))?;
+        let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
+        heard(passes, loss, Some(scores))?;
         // Among equals the lower loss would do as well; the earlier head is kept.
         if best.as_ref().is_none_or(|(_, f1, _)| scores.macro_f1 > *f1) {
             best = Some((passes, scores.macro_f1, head.clone()));

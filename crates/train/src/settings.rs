@@ -1,6 +1,6 @@
 //! What a run is told to do.
 
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Shape};
 use crate::{Error, Result};
 use xexp_backbones::Seed;
 
@@ -20,7 +20,7 @@ pub struct Settings {
     /// Learning rate of the head.
     pub head_lr: f64,
     /// Shape of the learning rate over the run.
-    pub schedule: Schedule,
+    pub schedule: Shape,
     /// Share of the steps over which it rises.
     pub warmup: f64,
     /// Decoupled weight decay.
@@ -45,7 +45,7 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         let at_least_one = "a whole number of at least 1";
         let rate = "a finite number of at least 0";
-        let checks: [(&'static str, bool, &'static str, String); 10] = [
+        let checks: [(&'static str, bool, &'static str, String); 9] = [
             ("epochs", self.epochs > 0, at_least_one, self.epochs.to_string()),
             ("max steps", self.max_steps != Some(0), at_least_one, "0".to_string()),
             ("batch size", self.batch_size > 0, at_least_one, self.batch_size.to_string()),
@@ -54,13 +54,20 @@ impl Settings {
             ("head learning rate", self.head_lr.is_finite() && self.head_lr >= 0.0, rate, self.head_lr.to_string()),
             ("weight decay", self.weight_decay.is_finite() && self.weight_decay >= 0.0, rate, self.weight_decay.to_string()),
             ("clip", self.clip.is_finite() && self.clip >= 0.0, rate, self.clip.to_string()),
-            ("warm-up", (0.0..=1.0).contains(&self.warmup), "a share in [0, 1]", self.warmup.to_string()),
             ("log every", self.log_every > 0, at_least_one, self.log_every.to_string()),
         ];
         match checks.into_iter().find(|(_, fine, _, _)| !fine) {
             Some((what, _, expected, found)) => Err(Error::Setting { what, expected, found }),
             None => Ok(()),
         }
+    }
+
+    /// The learning rate's factor over the run.
+    ///
+    /// # Errors
+    /// A warm-up outside [0, 1].
+    pub fn rates(&self, examples: usize) -> Result<Schedule> {
+        Ok(Schedule::new(self.schedule, self.warmup, self.total_steps(examples))?)
     }
 
     /// Steps an epoch of `examples` has; the last may be short.
