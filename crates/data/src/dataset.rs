@@ -1,0 +1,43 @@
+//! The examples of one file, with the facts about the file.
+
+use std::path::PathBuf;
+
+use crate::columns::Columns;
+use crate::example::{BadRowNote, Example};
+
+/// The examples of one file, or a part of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of the file's bytes, in lower-case hexadecimal.
+    pub sha256: String,
+    /// The columns that were used.
+    pub columns: Columns,
+    /// Rows of the file, good and bad, without the header and blank lines.
+    pub rows_read: u64,
+    /// Blank lines of the file; they are no rows.
+    pub blank_lines: u64,
+    /// Rows of the file that were left out.
+    pub bad_rows: Vec<BadRowNote>,
+    /// The examples, in the file's order.
+    pub examples: Vec<Example>,
+}
+
+impl Dataset {
+    /// The examples at `indices`, in that order, as a dataset of their own.
+    ///
+    /// The facts about the file (hash, rows read, blank lines, bad rows) stay those of the whole file. An index
+    /// beyond the last example is a bug of the caller and is passed over.
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        Dataset {
+            path: self.path.clone(),
+            sha256: self.sha256.clone(),
+            columns: self.columns.clone(),
+            rows_read: self.rows_read,
+            blank_lines: self.blank_lines,
+            bad_rows: self.bad_rows.clone(),
+            examples: indices.iter().filter_map(|&index| self.examples.get(index).cloned()).collect(),
+        }
+    }
+}

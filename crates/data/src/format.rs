@@ -1,0 +1,136 @@
+//! File formats and delimiters.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How a file of examples is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Fields between commas, quoted where needed, also over several lines (RFC 4180).
+    Csv,
+    /// Fields between tabs; quotes are plain characters and a record is one line, as in the GLUE files, whose quotes
+    /// do not pair up. A quoted file with tabs is [`Format::Csv`] with the delimiter set to a tab.
+    Tsv,
+    /// One JSON object a line.
+    Jsonl,
+    /// One JSON array of objects.
+    Json,
+}
+
+impl Format {
+    pub(crate) const NAMES: [&'static str; 4] = ["csv", "tsv", "jsonl", "json"];
+
+    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`; case does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Extension`] for any other.
+    pub fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("csv") => Ok(Format::Csv),
+            Some("tsv") => Ok(Format::Tsv),
+            Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
+            Some("json") => Ok(Format::Json),
+            _ => Err(Error::Extension { path: path.into(), found: extension.map(|e| format!(".{e}")) }),
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "csv" => Ok(Format::Csv),
+            "tsv" => Ok(Format::Tsv),
+            "jsonl" => Ok(Format::Jsonl),
+            "json" => Ok(Format::Json),
+            _ => Err(Error::UnknownFormat { found: name.into() }),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
+            Format::Jsonl => "jsonl",
+            Format::Json => "json",
+        })
+    }
+}
+
+/// The one ASCII character between two fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delimiter(u8);
+
+impl Delimiter {
+    /// Comma, of CSV.
+    pub const COMMA: Self = Delimiter(b',');
+    /// Tab, of TSV.
+    pub const TAB: Self = Delimiter(b'\t');
+
+    /// The character as a byte.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for Delimiter {
+    type Err = Error;
+
+    /// One ASCII character, or `\t` spelled out.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.as_bytes() {
+            br"\t" => Ok(Delimiter::TAB),
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => Ok(Delimiter(*byte)),
+            _ => Err(Error::Delimiter { found: text.into() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extension_tells_the_format_whatever_its_case() {
+        for (name, format) in [
+            ("a.csv", Format::Csv),
+            ("a.b.TSV", Format::Tsv),
+            ("a.jsonl", Format::Jsonl),
+            ("a.ndjson", Format::Jsonl),
+            ("a.json", Format::Json),
+        ] {
+            assert_eq!(Format::of(Path::new(name)).unwrap(), format);
+        }
+        for name in ["a.txt", "a", ".csv"] {
+            assert!(matches!(Format::of(Path::new(name)), Err(Error::Extension { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_read_back_as_the_format_they_show() {
+        for name in Format::NAMES {
+            assert_eq!(name.parse::<Format>().unwrap().to_string(), name);
+        }
+        assert!("CSV".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn delimiter_is_one_ascii_character() {
+        assert_eq!(";".parse::<Delimiter>().unwrap().byte(), b';');
+        assert_eq!(r"\t".parse::<Delimiter>().unwrap(), Delimiter::TAB);
+        assert_eq!("\t".parse::<Delimiter>().unwrap(), Delimiter::TAB);
+        for wrong in ["", ";;", "\"", "\n", "é"] {
+            assert!(wrong.parse::<Delimiter>().is_err(), "{wrong:?}");
+        }
+    }
+}

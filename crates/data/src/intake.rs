@@ -1,0 +1,119 @@
+//! Rows in, a dataset out: the rules that all formats share.
+
+use crate::columns::Columns;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::example::{BadRowNote, Example};
+use crate::fault::RowFault;
+use crate::source::{BadRow, Source};
+
+/// The values of a row in the columns in use, as found.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) id: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) pair: Option<String>,
+    pub(crate) label: Option<String>,
+}
+
+/// Takes the rows of one file.
+pub(crate) struct Intake<'a> {
+    source: &'a Source,
+    labelled: bool,
+    columns: Option<Columns>,
+    examples: Vec<Example>,
+    bad_rows: Vec<BadRowNote>,
+    rows_read: u64,
+    blank_lines: u64,
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) fn new(source: &'a Source, labelled: bool) -> Self {
+        Intake {
+            source,
+            labelled,
+            columns: None,
+            examples: Vec::new(),
+            bad_rows: Vec::new(),
+            rows_read: 0,
+            blank_lines: 0,
+        }
+    }
+
+    pub(crate) fn source(&self) -> &'a Source {
+        self.source
+    }
+
+    /// The columns in use, once chosen.
+    pub(crate) fn columns(&self) -> Option<&Columns> {
+        self.columns.as_ref()
+    }
+
+    /// Chooses the columns out of those of the file.
+    pub(crate) fn choose(&mut self, names: &[String]) -> Result<&Columns> {
+        let columns = Columns::choose(self.source, self.labelled, names)?;
+        Ok(self.columns.insert(columns))
+    }
+
+    /// Counts blank lines.
+    pub(crate) fn blank(&mut self, lines: &[u64]) {
+        self.blank_lines += lines.len() as u64;
+    }
+
+    /// Takes one row, which starts at `line`, or the reason why it is none.
+    pub(crate) fn row(&mut self, line: u64, parts: std::result::Result<Parts, RowFault>) -> Result<()> {
+        self.rows_read += 1;
+        match parts.and_then(|parts| self.example(line, parts)) {
+            Ok(example) => self.examples.push(example),
+            Err(fault) if self.source.on_bad_row == BadRow::Skip => {
+                self.bad_rows.push(BadRowNote { line, reason: fault.to_string() });
+            }
+            Err(fault) => return Err(Error::Row { path: self.source.path.clone(), line, fault }),
+        }
+        Ok(())
+    }
+
+    fn example(&self, line: u64, parts: Parts) -> std::result::Result<Example, RowFault> {
+        let columns = self.columns.as_ref().expect("columns are chosen before the first row is taken");
+        let present = |value: Option<String>, column: &String| match value {
+            Some(text) if !text.trim().is_empty() => Ok(text),
+            _ => Err(RowFault::EmptyText { column: column.clone() }),
+        };
+        let text = present(parts.text, &columns.text)?;
+        let pair = columns.pair.as_ref().map(|column| present(parts.pair, column)).transpose()?;
+        let label = match &columns.label {
+            None => None,
+            Some(column) => {
+                let label = parts.label.as_deref().map(str::trim).unwrap_or_default();
+                if label.is_empty() {
+                    return Err(RowFault::NoLabel { column: column.clone() });
+                }
+                if label.contains(['\t', '\n', '\r']) {
+                    return Err(RowFault::BrokenLabel { column: column.clone(), found: label.into() });
+                }
+                Some(label.to_string())
+            }
+        };
+        let id = match parts.id {
+            Some(id) if !id.trim().is_empty() => id.trim().to_string(),
+            _ => self.rows_read.to_string(),
+        };
+        Ok(Example { id, text, pair, label, line })
+    }
+
+    /// The dataset, once all rows are taken.
+    pub(crate) fn finish(self, sha256: String) -> Result<Dataset> {
+        match self.columns {
+            Some(columns) if !self.examples.is_empty() => Ok(Dataset {
+                path: self.source.path.clone(),
+                sha256,
+                columns,
+                rows_read: self.rows_read,
+                blank_lines: self.blank_lines,
+                bad_rows: self.bad_rows,
+                examples: self.examples,
+            }),
+            _ => Err(Error::NoRows { path: self.source.path.clone(), bad_rows: self.bad_rows.len() }),
+        }
+    }
+}
