@@ -45,10 +45,10 @@ def markdown(cases: list[Case], runs: list[dict]) -> list[str]:
         "",
         "Accuracy is that of the best epoch by macro-F1 on the validation part, on both sides; mean over",
         "seeds. Times are means over seeds, of the whole run and in brackets of its training steps; a * is",
-        "for a machine that was busy with other work. The clock of transformers starts after its imports, ours",
-        "with the command. transformers pads each batch of a shuffled epoch to its longest sentence, the",
-        "default of its Trainer. A probe's backbone runs once; both sides train its head by AdamW on the",
-        "kept features.",
+        "for a machine that was busy with other work. The clock of transformers starts after its imports,",
+        "ours with the command. transformers pads each batch of a shuffled epoch to its longest sentence, as",
+        "its Trainer does by default. A probe's backbone runs once; both sides train its head by AdamW on",
+        "the kept features.",
     ]
     for run in runs:
         for part in ("valid", "test"):

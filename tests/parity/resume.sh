@@ -48,8 +48,7 @@ start() {
 # finish NAME WANTED: waits for the run, whose exit code has to be WANTED.
 finish() {
   local code=0
-  # Bash's own word on a process that was killed is of no use here.
-  wait "$pid" 2>/dev/null || code=$?
+  wait "$pid" || code=$?
   if [[ $code -ne $2 ]]; then
     echo "$1: exit code $code, expected $2" >&2
     tail -n 20 "$work/$1.log" >&2
