@@ -20,7 +20,8 @@ impl Config {
     /// # Errors
     /// When it cannot be read or is not a JSON object.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Config { path: path.into(), fields }),
             Ok(_) => Err(wrong(path, "expected a JSON object".to_string())),

@@ -131,7 +131,9 @@ impl Error {
             Error::MissingTensors { .. } | Error::Shape { .. } => {
                 "config.json and model.safetensors must come from the same model".to_string()
             }
-            Error::TokenId { .. } => "tokenizer.json and config.json must come from the same model".to_string(),
+            Error::TokenId { .. } => {
+                "tokenizer.json and config.json must come from the same model".to_string()
+            }
             _ => return None,
         })
     }

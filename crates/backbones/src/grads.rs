@@ -12,10 +12,7 @@ impl Grads {
     /// Zero gradients for the trainable weights.
     pub fn new(params: &Params) -> Self {
         let zeros = |w: &crate::Weight| w.trainable.then(|| vec![0.0; w.var.elem_count()]);
-        Grads {
-            values: params.iter().map(|(_, w)| zeros(w)).collect(),
-            reached: vec![false; params.len()],
-        }
+        Grads { values: params.iter().map(|(_, w)| zeros(w)).collect(), reached: vec![false; params.len()] }
     }
 
     /// Forgets the last step.

@@ -27,7 +27,8 @@ impl Input {
         let mut input = Input { ids: vec![], type_ids: vec![], positions: vec![], offsets: vec![0] };
         for (index, (ids, type_ids)) in sequences.into_iter().enumerate() {
             if ids.is_empty() || ids.len() != type_ids.len() {
-                let reason = format!("sequence {index} has {} ids and {} type ids", ids.len(), type_ids.len());
+                let reason =
+                    format!("sequence {index} has {} ids and {} type ids", ids.len(), type_ids.len());
                 return Err(Error::Input { reason });
             }
             input.ids.extend_from_slice(ids);

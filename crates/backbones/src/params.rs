@@ -108,7 +108,8 @@ impl Params {
     pub fn set(&self, id: WeightId, new: &[f32]) -> Result<()> {
         let var = &self.weights[id.0].var;
         if var.elem_count() != new.len() {
-            let reason = format!("{} has {} values, not {}", self.weights[id.0].name, var.elem_count(), new.len());
+            let reason =
+                format!("{} has {} values, not {}", self.weights[id.0].name, var.elem_count(), new.len());
             return Err(Error::Input { reason });
         }
         Ok(xexp_kernels::update(var, |values| values.copy_from_slice(new))?)

@@ -1,6 +1,8 @@
 //! A text encoder: embeddings, blocks, pooler.
 
-use crate::layers::{Block, BlockNames, BlockSpec, BlockTape, Embeddings, EmbeddingsSpec, EmbeddingsTape, Linear};
+use crate::layers::{
+    Block, BlockNames, BlockSpec, BlockTape, Embeddings, EmbeddingsSpec, EmbeddingsTape, Linear,
+};
 use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result};
 use std::sync::Arc;
 use xexp_kernels::linear::GradColumns;
@@ -105,7 +107,8 @@ impl TextEncoder {
         let mut features = pass.buffer(first.len());
         Activation::Tanh.forward(&pooled, &mut features);
         pass.show("pooler", "", &features, width);
-        let tape = pass.trains().then(|| EncoderTape { embeddings, blocks, first, pooled, tokens: input.tokens() });
+        let tape =
+            pass.trains().then(|| EncoderTape { embeddings, blocks, first, pooled, tokens: input.tokens() });
         Ok(Encoded { hidden, features, tape })
     }
 

@@ -56,7 +56,8 @@ impl Classifier {
     /// # Errors
     /// A folder that holds no classifier: no `id2label`, or no head of that many outputs.
     pub fn open(folder: &Folder) -> Result<(Self, Vec<String>)> {
-        let labels = |reason: &str| Error::Labels { path: folder.config.path.clone(), reason: reason.to_string() };
+        let labels =
+            |reason: &str| Error::Labels { path: folder.config.path.clone(), reason: reason.to_string() };
         let names = folder.config.labels()?.ok_or_else(|| labels("no id2label: not a saved classifier"))?;
         let (classifier, _) = Self::load(folder, names.len(), Origin::Checkpoint, Seed(0))?;
         Ok((classifier, names))
@@ -84,7 +85,13 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`HeadInit::resolve`].
-    pub fn initialize(&mut self, init: HeadInit, scale: f64, moments: Option<&Moments>, seed: Seed) -> Result<f64> {
+    pub fn initialize(
+        &mut self,
+        init: HeadInit,
+        scale: f64,
+        moments: Option<&Moments>,
+        seed: Seed,
+    ) -> Result<f64> {
         let layer = &self.params.weight(self.head.weight).layer;
         let init = init.resolve(layer, scale, self.hf_std, moments)?;
         let std = init.std(layer)?;

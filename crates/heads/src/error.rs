@@ -48,7 +48,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Backbone(error) => error.hint(),
-            Error::Labels { .. } => Some("predict and evaluate need a model that finetune has saved".to_string()),
+            Error::Labels { .. } => {
+                Some("predict and evaluate need a model that finetune has saved".to_string())
+            }
             _ => None,
         }
     }

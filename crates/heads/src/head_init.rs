@@ -1,6 +1,7 @@
 //! How a new head is drawn.
 
 use crate::{Error, Moments, Result};
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use xexp_init::{Init, Layer};
@@ -40,7 +41,11 @@ impl HeadInit {
     /// A scale that is negative or not finite; calibration without features.
     pub fn resolve(self, layer: &Layer, scale: f64, hf_std: f64, moments: Option<&Moments>) -> Result<Init> {
         if !(scale.is_finite() && scale >= 0.0) {
-            return Err(Error::Range { what: "head scale", expected: "a number of at least 0", found: scale });
+            return Err(Error::Range {
+                what: "head scale",
+                expected: "a number of at least 0",
+                found: scale,
+            });
         }
         let scaled = |init: Init| Ok(Init::Normal { std: scale * init.std(layer)? });
         match self {
@@ -55,7 +60,9 @@ impl HeadInit {
                 let energy = moments.map(|m| m.width as f64 * m.second_moment);
                 match energy {
                     Some(e) if e > 0.0 => Ok(Init::Normal { std: scale * (CALIBRATED_VARIANCE / e).sqrt() }),
-                    found => Err(Error::Calibration { found: found.map_or("none".into(), |e| e.to_string()) }),
+                    found => {
+                        Err(Error::Calibration { found: found.map_or("none".into(), |e| e.to_string()) })
+                    }
                 }
             }
         }
@@ -80,12 +87,22 @@ impl FromStr for HeadInit {
                     Some(std) if std.is_finite() && std >= 0.0 => HeadInit::Normal(std),
                     Some(found) => {
                         let expected = "a finite number of at least 0";
-                        return Err(Error::Range { what: "standard deviation of normal:STD", expected, found });
+                        return Err(Error::Range {
+                            what: "standard deviation of normal:STD",
+                            expected,
+                            found,
+                        });
                     }
                     None => return Err(Error::UnknownInit { found: other.to_string() }),
                 }
             }
         })
+    }
+}
+
+impl Serialize for HeadInit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -51,7 +51,8 @@ impl Prediction {
     pub fn new(std: f64, classes: usize, features: &Features, moments: &Moments) -> Result<Self> {
         let Moments { width, second_moment, variance, .. } = *moments;
         let logits = head_theory::Features { width, second_moment, variance }.logit_variance(std)?;
-        let loss = |row: &[f32]| head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row)).ok();
+        let loss =
+            |row: &[f32]| head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row)).ok();
         let losses: Option<Vec<f64>> = features.values.chunks_exact(features.width).map(loss).collect();
         let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
         Ok(Prediction {
@@ -98,11 +99,19 @@ impl fmt::Display for HeadPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (m, p) = (&self.features, &self.predicted);
         let premise = if self.features_are_standard { "holds" } else { "does not hold" };
-        writeln!(f, "Head {} × {}: {}, scale {}, std {:.5}", self.shape.0, self.shape.1, self.init, self.scale, self.std)?;
+        writeln!(
+            f,
+            "Head {} × {}: {}, scale {}, std {:.5}",
+            self.shape.0, self.shape.1, self.init, self.scale, self.std
+        )?;
         writeln!(
             f,
             "  features of {} examples: mean {:+.4}, variance {:.4}, second moment {:.4}; {:.1} % of their energy is common to all",
-            m.examples, m.mean, m.variance, m.second_moment, 100.0 * m.mean_share
+            m.examples,
+            m.mean,
+            m.variance,
+            m.second_moment,
+            100.0 * m.mean_share
         )?;
         writeln!(f, "  \"zero mean, unit variance\" {premise} for this backbone")?;
         writeln!(

@@ -149,7 +149,12 @@ impl Attention {
     /// Queries (0), keys (1) or values (2) of one head of one sequence, `(n, head_width)`.
     fn third<'a>(&self, qkv: &'a [f32], start: usize, n: usize, h: usize, third: usize) -> View<'a> {
         let width = self.width();
-        View::new(&qkv[start * 3 * width + third * width + h * self.head_width..], n, self.head_width, 3 * width)
+        View::new(
+            &qkv[start * 3 * width + third * width + h * self.head_width..],
+            n,
+            self.head_width,
+            3 * width,
+        )
     }
 
     /// All (sequence, head) pairs of sequences that have tokens.

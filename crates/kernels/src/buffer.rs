@@ -32,7 +32,8 @@ impl Pool {
     /// so that batches of growing length do not leave a trail of outgrown allocations.
     fn take(&self, len: usize) -> Vec<f32> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = free.iter().enumerate().filter(|(_, v)| v.capacity() >= len).min_by_key(|(_, v)| v.capacity());
+        let fits =
+            free.iter().enumerate().filter(|(_, v)| v.capacity() >= len).min_by_key(|(_, v)| v.capacity());
         if let Some((index, _)) = fits {
             return free.swap_remove(index);
         }

@@ -8,9 +8,7 @@
 pub fn forward_backward(logits: &[f32], labels: &[u32], weight: f64, dlogits: &mut [f32]) -> f64 {
     let classes = logits.len() / labels.len().max(1);
     let mut loss = 0f64;
-    for ((z, d), &label) in
-        logits.chunks_exact(classes).zip(dlogits.chunks_exact_mut(classes)).zip(labels)
-    {
+    for ((z, d), &label) in logits.chunks_exact(classes).zip(dlogits.chunks_exact_mut(classes)).zip(labels) {
         let max = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = z.iter().map(|&v| f64::from(v - max).exp()).sum();
         loss += (sum.ln() - f64::from(z[label as usize] - max)) * weight;

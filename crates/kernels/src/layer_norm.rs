@@ -14,7 +14,8 @@ const ROWS: usize = 64;
 pub fn forward(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32], stats: &mut [f32]) {
     let width = w.len();
     assert!(x.len() == y.len() && stats.len() * width == 2 * x.len(), "layer norm: lengths");
-    let rows = x.par_chunks(width * ROWS).zip(y.par_chunks_mut(width * ROWS)).zip(stats.par_chunks_mut(2 * ROWS));
+    let rows =
+        x.par_chunks(width * ROWS).zip(y.par_chunks_mut(width * ROWS)).zip(stats.par_chunks_mut(2 * ROWS));
     rows.for_each(|((x, y), stats)| {
         let (x, y) = (x.chunks_exact(width), y.chunks_exact_mut(width));
         for ((x, y), stats) in x.zip(y).zip(stats.chunks_exact_mut(2)) {
@@ -39,7 +40,10 @@ pub fn backward(
     params: Option<(&mut [f32], &mut [f32])>,
 ) {
     let width = w.len();
-    assert!(x.len() == dy.len() && x.len() == dx.len() && stats.len() * width == 2 * x.len(), "layer norm: lengths");
+    assert!(
+        x.len() == dy.len() && x.len() == dx.len() && stats.len() * width == 2 * x.len(),
+        "layer norm: lengths"
+    );
     let wanted = params.is_some();
     let parts: Vec<Vec<f32>> = dx
         .par_chunks_mut(width * ROWS)
@@ -84,7 +88,8 @@ mod tests {
     fn forward_and_gradients_are_those_of_the_composed_form() {
         let (rows, width, eps) = (130, 20, 1e-5);
         let wave = |n: usize, k: f32| (0..n).map(|i| (i as f32 * k + 0.3).sin() * 2.0).collect::<Vec<f32>>();
-        let (x, w, b, dy) = (wave(rows * width, 0.7), wave(width, 0.9), wave(width, 1.3), wave(rows * width, 0.23));
+        let (x, w, b, dy) =
+            (wave(rows * width, 0.7), wave(width, 0.9), wave(width, 1.3), wave(rows * width, 0.23));
         let cpu = Device::Cpu;
         let tx = Var::from_vec(x.clone(), (rows, width), &cpu).unwrap();
         let (tw, tb) = (Var::from_slice(&w, width, &cpu).unwrap(), Var::from_slice(&b, width, &cpu).unwrap());

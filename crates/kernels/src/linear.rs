@@ -84,8 +84,12 @@ pub fn backward_bias(dy: GradColumns<'_>, db: &mut [f32]) {
     if dy.stride == dy.width {
         return column_sums(dy.data, db);
     }
-    let rows: Vec<f32> =
-        dy.data.chunks_exact(dy.stride).flat_map(|row| &row[dy.start..dy.start + dy.width]).copied().collect();
+    let rows: Vec<f32> = dy
+        .data
+        .chunks_exact(dy.stride)
+        .flat_map(|row| &row[dy.start..dy.start + dy.width])
+        .copied()
+        .collect();
     column_sums(&rows, db);
 }
 

@@ -50,7 +50,10 @@ pub(crate) fn multiply(
     accumulate: bool,
     threads: Threads,
 ) {
-    assert!(extent(a.rows, b.columns, stride, 1) <= out.len() && b.columns <= stride, "product: output extent");
+    assert!(
+        extent(a.rows, b.columns, stride, 1) <= out.len() && b.columns <= stride,
+        "product: output extent"
+    );
     // SAFETY: the extent of `out` was checked just above, and `&mut` makes it the only access to that memory.
     unsafe { multiply_into(out.as_mut_ptr(), stride, a, b, accumulate, threads) }
 }
@@ -130,7 +133,14 @@ mod tests {
         let (a, b) = (values(300 * 384, 0.37), values(384 * 200, 0.11));
         let run = |threads| {
             let mut out = vec![0.0; 300 * 200];
-            multiply(&mut out, 200, View::new(&a, 300, 384, 384), View::new(&b, 384, 200, 200), false, threads);
+            multiply(
+                &mut out,
+                200,
+                View::new(&a, 300, 384, 384),
+                View::new(&b, 384, 200, 200),
+                false,
+                threads,
+            );
             out
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

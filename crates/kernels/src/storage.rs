@@ -5,7 +5,6 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Storage, StorageRef, Tensor};
 use std::cell::RefCell;
 use std::ops::Deref;
 
-
 /// A tensor's values, readable as a slice while this guard lives.
 pub struct Values<'a> {
     storage: StorageRef<'a>,

@@ -66,7 +66,13 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When a file cannot be written; no folder of the checkpoint's name is then there.
-    pub fn save(&self, params: &Params, optimizer: &Optimizer, progress: &Progress, best: Option<&[u8]>) -> Result<PathBuf> {
+    pub fn save(
+        &self,
+        params: &Params,
+        optimizer: &Optimizer,
+        progress: &Progress,
+        best: Option<&[u8]>,
+    ) -> Result<PathBuf> {
         let path = self.output.join(format!("checkpoint-{}", progress.step));
         let partial = self.output.join(format!(".checkpoint-{}.partial", progress.step));
         remove(&partial)?;
@@ -86,7 +92,14 @@ impl Checkpoints {
         Ok(path)
     }
 
-    fn fill(&self, folder: &Path, params: &Params, optimizer: &Optimizer, progress: &Progress, best: Option<&[u8]>) -> Result<()> {
+    fn fill(
+        &self,
+        folder: &Path,
+        params: &Params,
+        optimizer: &Optimizer,
+        progress: &Progress,
+        best: Option<&[u8]>,
+    ) -> Result<()> {
         atomic::write(folder.join("model.safetensors"), serialize(params)?)?;
         if let Some(best) = best {
             atomic::write(folder.join("best.safetensors"), best)?;
@@ -130,6 +143,14 @@ impl Checkpoints {
         Ok(Resumed { progress: state.progress, best })
     }
 
+    /// Whether there is a whole checkpoint.
+    ///
+    /// # Errors
+    /// When the output folder cannot be read.
+    pub fn exist(&self) -> Result<bool> {
+        Ok(!self.list()?.is_empty())
+    }
+
     /// Removes all checkpoints, when the run is done.
     ///
     /// # Errors
@@ -157,8 +178,14 @@ impl Checkpoints {
         let names = self.identity.keys().chain(then.keys());
         let differs = names.into_iter().find(|name| self.identity.get(*name) != then.get(*name));
         let Some(what) = differs else { return Ok(()) };
-        let show = |of: &BTreeMap<String, Value>| of.get(what).map_or("not set".to_string(), Value::to_string);
-        Err(Error::OtherRun { path: path.into(), what: what.clone(), then: show(then), now: show(&self.identity) })
+        let show =
+            |of: &BTreeMap<String, Value>| of.get(what).map_or("not set".to_string(), Value::to_string);
+        Err(Error::OtherRun {
+            path: path.into(),
+            what: what.clone(),
+            then: show(then),
+            now: show(&self.identity),
+        })
     }
 }
 
@@ -176,7 +203,8 @@ fn moments(params: &Params, optimizer: &Optimizer) -> Result<Vec<u8>> {
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![bytes / 4], raw);
         view.map(|view| (name, view))
     });
-    let bytes = views.collect::<std::result::Result<Vec<_>, _>>().and_then(|v| safetensors::serialize(v, None));
+    let bytes =
+        views.collect::<std::result::Result<Vec<_>, _>>().and_then(|v| safetensors::serialize(v, None));
     bytes.map_err(|e| broken(Path::new("xexp_state.safetensors"), &e))
 }
 

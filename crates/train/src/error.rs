@@ -99,9 +99,13 @@ impl Error {
             Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. } => {
                 "lower --lr, or set --clip; the last checkpoint is whole".to_string()
             }
-            Error::NoGradient { .. } => "this is a defect of a layer's backward pass: please report it".to_string(),
+            Error::NoGradient { .. } => {
+                "this is a defect of a layer's backward pass: please report it".to_string()
+            }
             Error::NoCheckpoint { .. } => "start the run without --resume".to_string(),
-            Error::OtherRun { .. } => "resume with the settings of the first run, or start anew with --overwrite".to_string(),
+            Error::OtherRun { .. } => {
+                "resume with the settings of the first run, or start anew with --overwrite".to_string()
+            }
             Error::Head(error) => return error.hint(),
             Error::Report(error) => return error.hint(),
             Error::Metrics(error) => return error.hint(),

@@ -1,10 +1,10 @@
 //! The training loop.
 
 use crate::checkpoint::{Checkpoints, Progress};
-use crate::schedule::Schedule;
-use crate::validate::validate;
 use crate::sample::Sample;
+use crate::schedule::Schedule;
 use crate::step::{StepOutcome, StepSettings, step};
+use crate::validate::validate;
 use crate::{Optimizer, OptimizerSettings, Result, Settings, predict};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::Grads;
@@ -166,7 +166,9 @@ impl Run<'_> {
         }
         let size = s.batch_size * s.accumulate;
         let chosen: Vec<&Sample> = match &state.order {
-            Some((_, order)) => order.iter().skip(within * size).take(size).map(|&i| &self.train[i]).collect(),
+            Some((_, order)) => {
+                order.iter().skip(within * size).take(size).map(|&i| &self.train[i]).collect()
+            }
             None => vec![],
         };
         let factor = state.schedule.factor(done);
@@ -222,7 +224,8 @@ impl Run<'_> {
             self.log(state, None)?;
             return Ok(true);
         }
-        let logits = predict::logits(self.classifier, self.valid, self.settings.batch_size, self.interrupted, |_| ())?;
+        let logits =
+            predict::logits(self.classifier, self.valid, self.settings.batch_size, self.interrupted, |_| ())?;
         let Some(logits) = logits else { return Ok(false) };
         let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
         let scores = validate(&logits, &labels, self.classifier.classes())?;

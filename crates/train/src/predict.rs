@@ -1,7 +1,7 @@
 //! Logits and features of many samples.
 
-use crate::sample::{Sample, pack};
 use crate::Result;
+use crate::sample::{Sample, pack};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::{Mode, Pass};
 use xexp_heads::{Classifier, Features};

@@ -41,9 +41,8 @@ pub struct Probed {
     pub lr: f64,
 }
 
-/// Something that happened, for a progress display and the history: pass, training loss, and at an evaluation
-/// the scores.
-pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, Option<Valid>) -> Result<()>;
+/// Hears of each pass: its number, the learning rate, the training loss, and at an evaluation the scores.
+pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, f64, Option<Valid>) -> Result<()>;
 
 /// Trains the classifier's head on features. `None` when interrupted.
 ///
@@ -90,16 +89,16 @@ pub fn fit(
         (head, momentum) = (next, grown);
         passes += 1;
         if passes % EVALUATE_EVERY != 0 && passes != settings.passes {
-            heard(passes, loss, None)?;
+            heard(passes, lr, loss, None)?;
             continue;
         }
         if valid_labels.is_empty() {
-            heard(passes, loss, None)?;
+            heard(passes, lr, loss, None)?;
             best = Some((passes, 0.0, head.clone()));
             continue;
         }
         let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
-        heard(passes, loss, Some(scores))?;
+        heard(passes, lr, loss, Some(scores))?;
         // Among equals the lower loss would do as well; the earlier head is kept.
         if best.as_ref().is_none_or(|(_, f1, _)| scores.macro_f1 > *f1) {
             best = Some((passes, scores.macro_f1, head.clone()));
@@ -176,7 +175,8 @@ impl Standard {
         let mean: Vec<f64> = sum.iter().map(|s| s / n).collect();
         // A coordinate that never varies carries nothing; a spread of 1 leaves its zeros zero.
         let spread = |(s, m): (&f64, &f64)| (s / n - m * m).max(0.0).sqrt();
-        let std = square.iter().zip(&mean).map(spread).map(|s| if s > 1e-6 { s as f32 } else { 1.0 }).collect();
+        let std =
+            square.iter().zip(&mean).map(spread).map(|s| if s > 1e-6 { s as f32 } else { 1.0 }).collect();
         Standard { mean: mean.into_iter().map(|m| m as f32).collect(), std }
     }
 
@@ -192,9 +192,11 @@ impl Standard {
     /// The head on standardised features that gives the logits of `w`, `b` on raw ones.
     fn standardise(&self, w: &[f32], b: &[f32]) -> Linear {
         let rows = w.chunks_exact(self.mean.len());
-        let shift = |row: &[f32]| row.iter().zip(&self.mean).map(|(w, m)| f64::from(w * m)).sum::<f64>() as f32;
+        let shift =
+            |row: &[f32]| row.iter().zip(&self.mean).map(|(w, m)| f64::from(w * m)).sum::<f64>() as f32;
         let b = rows.clone().zip(b).map(|(row, b)| b + shift(row)).collect();
-        let w = rows.flat_map(|row| row.iter().zip(&self.std).map(|(w, s)| w * s).collect::<Vec<_>>()).collect();
+        let w =
+            rows.flat_map(|row| row.iter().zip(&self.std).map(|(w, s)| w * s).collect::<Vec<_>>()).collect();
         Linear { w, b }
     }
 
@@ -205,7 +207,8 @@ impl Standard {
             .chunks_exact(self.mean.len())
             .flat_map(|row| row.iter().zip(&self.std).map(|(w, s)| w / s).collect::<Vec<_>>())
             .collect();
-        let shift = |row: &[f32]| row.iter().zip(&self.mean).map(|(w, m)| f64::from(w * m)).sum::<f64>() as f32;
+        let shift =
+            |row: &[f32]| row.iter().zip(&self.mean).map(|(w, m)| f64::from(w * m)).sum::<f64>() as f32;
         let b = w.chunks_exact(self.mean.len()).zip(&head.b).map(|(row, b)| b - shift(row)).collect();
         Linear { w, b }
     }

@@ -51,8 +51,18 @@ impl Settings {
             ("batch size", self.batch_size > 0, at_least_one, self.batch_size.to_string()),
             ("accumulate", self.accumulate > 0, at_least_one, self.accumulate.to_string()),
             ("learning rate", self.lr.is_finite() && self.lr >= 0.0, rate, self.lr.to_string()),
-            ("head learning rate", self.head_lr.is_finite() && self.head_lr >= 0.0, rate, self.head_lr.to_string()),
-            ("weight decay", self.weight_decay.is_finite() && self.weight_decay >= 0.0, rate, self.weight_decay.to_string()),
+            (
+                "head learning rate",
+                self.head_lr.is_finite() && self.head_lr >= 0.0,
+                rate,
+                self.head_lr.to_string(),
+            ),
+            (
+                "weight decay",
+                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                rate,
+                self.weight_decay.to_string(),
+            ),
             ("clip", self.clip.is_finite() && self.clip >= 0.0, rate, self.clip.to_string()),
             ("log every", self.log_every > 0, at_least_one, self.log_every.to_string()),
         ];

@@ -57,11 +57,15 @@ impl Checkpoint {
     }
 
     fn parse(path: &Path, bytes: Bytes) -> Result<Self> {
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| corrupt(path, e.to_string()))?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| corrupt(path, e.to_string()))?;
         let start = header + 8;
         let end = start + metadata.data_len();
         if end != bytes.len() {
-            return Err(corrupt(path, format!("the header calls for {end} bytes, the file has {}", bytes.len())));
+            return Err(corrupt(
+                path,
+                format!("the header calls for {end} bytes, the file has {}", bytes.len()),
+            ));
         }
         Ok(Checkpoint { path: path.into(), bytes, start, metadata })
     }
@@ -95,7 +99,9 @@ impl Checkpoint {
             Dtype::F32 => words(bytes).map(f32::from_le_bytes).collect(),
             Dtype::F64 => words(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
             // A bf16 is the upper half of an f32.
-            Dtype::BF16 => words(bytes).map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)).collect(),
+            Dtype::BF16 => {
+                words(bytes).map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)).collect()
+            }
             Dtype::F16 => words(bytes).map(|b| half(u16::from_le_bytes(b))).collect(),
             other => {
                 let (path, name) = (self.path.clone(), name.to_string());
@@ -115,7 +121,8 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 
 /// IEEE 754 binary16 to binary32, exactly.
 fn half(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let (sign, exponent, fraction) =
+        (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
     match exponent {
         // Subnormal: fraction · 2⁻²⁴, exact in f32.
         0 => f32::from_bits(sign | (fraction as f32 * 2f32.powi(-24)).to_bits()),

@@ -43,7 +43,11 @@ fn declare(config: &Config, declared: &mut Declarations) -> Result<TextEncoder> 
     let heads = config.size("num_attention_heads")?;
     if width % heads != 0 {
         let expected = format!("a divisor of hidden_size = {width}");
-        return Err(config.unexpected("num_attention_heads", &expected, config.fields.get("num_attention_heads")));
+        return Err(config.unexpected(
+            "num_attention_heads",
+            &expected,
+            config.fields.get("num_attention_heads"),
+        ));
     }
     if config.text("position_embedding_type", "absolute")? != "absolute" {
         let found = config.fields.get("position_embedding_type");

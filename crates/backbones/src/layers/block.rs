@@ -1,6 +1,8 @@
 //! The transformer block: written once, for every family and for the experiments.
 
-use crate::layers::{LayerNorm, Linear, Mlp, MlpTape, Placement, Residual, ResidualTape, SelfAttention, SelfAttentionTape};
+use crate::layers::{
+    LayerNorm, Linear, Mlp, MlpTape, Placement, Residual, ResidualTape, SelfAttention, SelfAttentionTape,
+};
 use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result, WeightId};
 use std::sync::Arc;
 use xexp_init::Init;

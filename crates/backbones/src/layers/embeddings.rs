@@ -71,7 +71,12 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Error::TokenId`] for an id, a position or a segment beyond its table.
-    pub fn forward(&self, params: &Params, input: &Input, pass: &mut Pass<'_>) -> Result<(Buffer, EmbeddingsTape)> {
+    pub fn forward(
+        &self,
+        params: &Params,
+        input: &Input,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Buffer, EmbeddingsTape)> {
         let mut sum = pass.buffer(input.tokens() * self.width);
         for (turn, ((id, count, what), indices)) in self.tables.iter().zip(Self::indices(input)).enumerate() {
             if let Some(&wrong) = indices.iter().find(|&&i| i as usize >= *count) {

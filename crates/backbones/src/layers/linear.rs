@@ -33,7 +33,11 @@ impl Linear {
 
     /// Writes `y (rows, output)`.
     pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
-        self.forward_into(params, x, &mut Columns { data: y, stride: self.output, start: 0, width: self.output })
+        self.forward_into(
+            params,
+            x,
+            &mut Columns { data: y, stride: self.output, start: 0, width: self.output },
+        )
     }
 
     /// Writes `y` into some columns of a wider matrix.

@@ -25,7 +25,12 @@ pub struct MlpTape {
 
 impl Mlp {
     /// `(tokens, width)` from `(tokens, width)`.
-    pub fn forward(&self, params: &Params, x: &Arc<Buffer>, pass: &mut Pass<'_>) -> Result<(Buffer, MlpTape)> {
+    pub fn forward(
+        &self,
+        params: &Params,
+        x: &Arc<Buffer>,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Buffer, MlpTape)> {
         let rows = x.len() / self.up.input;
         let mut before = pass.buffer(rows * self.up.output);
         self.up.forward(params, x, &mut before)?;
