@@ -158,6 +158,7 @@ fn tokenizer() -> Value {
             "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
         })
     };
+    let specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(special);
     let mark = |token: &str, segment: u32| json!({ "SpecialToken": { "id": token, "type_id": segment } });
     let text = |which: &str, segment: u32| json!({ "Sequence": { "id": which, "type_id": segment } });
     let known = |token: &str| json!({ "id": token, "ids": [id(token)], "tokens": [token] });
@@ -170,7 +171,7 @@ fn tokenizer() -> Value {
             "strategy": { "Fixed": 16 }, "direction": "Right", "pad_to_multiple_of": null,
             "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
         },
-        "added_tokens": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(special),
+        "added_tokens": specials,
         "normalizer": {
             "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
             "strip_accents": null, "lowercase": true,
