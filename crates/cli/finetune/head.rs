@@ -30,7 +30,7 @@ pub fn plan(args: &Args, classifier: &mut Classifier, train: &[Sample]) -> Resul
     let mut features = Features { values: vec![], width: classifier.backbone.width() };
     let mut labels = vec![];
     for part in chosen.chunks(BATCH) {
-        let (input, ids) = pack(part.iter().copied()).map_err(xexp_train::Error::from)?;
+        let (input, ids) = pack(part.iter().copied())?;
         classifier.collect_features(&input, &pool, &mut features)?;
         labels.extend(ids);
     }
