@@ -41,11 +41,11 @@ const NAMES: BlockNames = BlockNames {
     mlp_norm: "output.LayerNorm",
 };
 
-/// Relative difference of two gradients of one tensor, with what is nothing beside the largest gradient of the model
-/// taken as nothing.
+/// Relative difference of two gradients of one tensor. A gradient below a hundredth of the model's largest counts as
+/// that much: a tensor whose gradient is zero in exact arithmetic holds the roundings of larger ones.
 fn distance(ours: &[f32], theirs: &[f64], largest: f64) -> f64 {
     let difference: f64 = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
-    difference.sqrt() / (norm(theirs) + 1e-3 * largest)
+    difference.sqrt() / (norm(theirs) + 1e-2 * largest)
 }
 
 fn norm(values: &[f64]) -> f64 {
@@ -128,9 +128,8 @@ impl Blocks {
         let padded = Padded::new(&sequences, 0, 7);
         let input = Input::from_padded(&padded.ids, &padded.type_ids, &padded.mask, 7).unwrap();
         let mut stream = Seed(2).stream("blocks");
-        let mut normal = |size: f64| -> Vec<f32> {
-            (0..12 * WIDTH).map(|_| (size * stream.normal()) as f32).collect()
-        };
+        let mut normal =
+            |size: f64| -> Vec<f32> { (0..12 * WIDTH).map(|_| (size * stream.normal()) as f32).collect() };
         // The loss is of order 1 whatever the number of tokens.
         let (x, dy) = (normal(1.0), normal(0.05));
         Blocks { spec, blocks, params, input, padded, x, dy }
@@ -180,7 +179,10 @@ impl Blocks {
         let direction = slopes::direction(&self.x, "x");
         let measured = slopes::slope(|t| self.loss(&slopes::moved(&self.x, &direction, t)));
         let claimed = slopes::along(&dx, &direction);
-        assert!((measured - claimed).abs() < slopes::TOLERANCE, "x: slope {measured}, gradient says {claimed}");
+        assert!(
+            (measured - claimed).abs() < slopes::TOLERANCE,
+            "x: slope {measured}, gradient says {claimed}"
+        );
     }
 
     fn assert_autograd(&self) {
@@ -199,7 +201,8 @@ impl Blocks {
         assert_gradients(&self.params, &grads, |name| composed.gradient(&autograd, name));
         let theirs = autograd.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
         let seen = self.padded.mask.iter().flat_map(|mask| [*mask == 1; WIDTH]);
-        let theirs: Vec<f64> = theirs.into_iter().zip(seen).filter(|(_, seen)| *seen).map(|(d, _)| d).collect();
+        let theirs: Vec<f64> =
+            theirs.into_iter().zip(seen).filter(|(_, seen)| *seen).map(|(d, _)| d).collect();
         let distance = distance(&dx, &theirs, norm(&theirs));
         assert!(distance < TOLERANCE, "x: {distance}");
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::program::outcome;
-use crate::support::sentences::{TOPICS, sentences, write};
+use crate::support::sentences::{Sentence, TOPICS, sentences, write};
 use crate::support::stage::{Stage, TEST, TRAIN, listing, sha256};
 
 /// The part of the training rows that validates where nothing is said: a tenth.
@@ -98,7 +98,8 @@ fn the_saved_configuration_is_the_base_models_with_the_classes_added() {
     }
     let labels = stage.text("out/labels.tsv");
     let rows: Vec<Vec<&str>> = labels.lines().skip(1).map(|row| row.split('\t').take(2).collect()).collect();
-    let expected: Vec<Vec<String>> = names.map(|(id, name)| vec![id.to_string(), (*name).to_owned()]).collect();
+    let expected: Vec<Vec<String>> =
+        names.map(|(id, name)| vec![id.to_string(), (*name).to_owned()]).collect();
     assert_eq!(rows, expected);
 }
 
@@ -222,7 +223,10 @@ fn every_head_starts_with_the_variance_it_was_asked_for() {
         // One draw of 4 rows: a chi-squared law with 4 degrees of freedom at the least, which is within a factor
         // of 20 of its mean but in one of a thousand draws.
         let measured = number(&head, &["measured_logit_variance"]);
-        assert!(measured > predicted / 20.0 && measured < 20.0 * predicted, "{init}: {measured}, {predicted}");
+        assert!(
+            measured > predicted / 20.0 && measured < 20.0 * predicted,
+            "{init}: {measured}, {predicted}"
+        );
         assert_eq!(stage.json(&format!("{output}/head.json"))["init"], init);
     }
     stage.finetuned("zero", &["--max-steps", "1", "--head-init", "zero"]);
@@ -232,7 +236,8 @@ fn every_head_starts_with_the_variance_it_was_asked_for() {
     assert!((number(&head, &["initial_loss"]) - 4f64.ln()).abs() < 1e-12, "{head}");
     // A factor on the weights is its square on the variance.
     stage.finetuned("scaled", &["--max-steps", "1", "--head-init", "he", "--head-scale", "3"]);
-    let variance = |output: &str| number(&stage.json(&format!("{output}/head.json")), &["measured_logit_variance"]);
+    let variance =
+        |output: &str| number(&stage.json(&format!("{output}/head.json")), &["measured_logit_variance"]);
     assert!((variance("scaled") / variance("he") - 9.0).abs() < 1e-4, "{}", variance("scaled"));
 }
 
@@ -244,4 +249,57 @@ fn a_test_set_changes_nothing_but_the_results() {
     assert_eq!(stage.hash("without"), stage.hash("with"));
     assert!(stage.json("without/results.json").get("test").is_none());
     assert_eq!(stage.json("with/results.json")["test"]["examples"], TEST);
+}
+
+#[test]
+fn pairs_are_read_by_both_columns() {
+    let stage = Stage::new();
+    let row = |pair: &[Sentence]| {
+        let texts = [&pair[0].text, &pair[1].text].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+        format!("{},{}\n", texts.join(","), pair[0].label == pair[1].label)
+    };
+    let rows: String = sentences("pairs", 120).chunks(2).map(row).collect();
+    // Topics take turns: neighbours never share one, so that some rows must be made to.
+    let rows = rows.replacen(",false\n", ",true\n", 30);
+    std::fs::write(stage.path("pairs.csv"), format!("sentence1,sentence2,label\n{rows}")).unwrap();
+    let base = ["--train", "pairs.csv", "--max-steps", "2"];
+    stage.finetuned("both", &base);
+    stage.finetuned("first", &[&base[..], &["--text-column", "sentence1"]].concat());
+    let columns = |output: &str| stage.json(&format!("{output}/data.json"))["splits"][0]["columns"].clone();
+    assert_eq!(columns("both")["pair"], "sentence2");
+    assert_eq!(columns("first")["pair"], Value::Null);
+    assert_ne!(stage.hash("both"), stage.hash("first"));
+}
+
+#[test]
+fn settings_mean_the_same_by_flag_file_and_environment() {
+    let stage = Stage::new();
+    stage.finetuned(
+        "flags",
+        &["--max-steps", "2", "--seed", "9", "--head-init", "lecun", "--schedule", "cosine"],
+    );
+    let file = "max-steps = 2\nseed = 9\nhead-init = 'lecun'\nschedule = 'cosine'\n";
+    std::fs::write(stage.path("settings.toml"), file).unwrap();
+    stage.finetuned("file", &["--config", "settings.toml"]);
+    let mut command = stage.finetune("environment", &[]);
+    let variables = [
+        ("XEXP_MAX_STEPS", "2"),
+        ("XEXP_SEED", "9"),
+        ("XEXP_HEAD_INIT", "lecun"),
+        ("XEXP_SCHEDULE", "cosine"),
+    ];
+    assert_eq!(outcome(command.envs(variables)).code, Some(0));
+    assert_eq!(stage.hash("flags"), stage.hash("file"));
+    assert_eq!(stage.hash("flags"), stage.hash("environment"));
+}
+
+#[test]
+fn validation_data_of_its_own_and_a_limit_are_kept_to() {
+    let stage = Stage::new();
+    stage.finetuned("out", &["--max-steps", "2", "--valid", "test.csv", "--limit-train", "40"]);
+    let results = stage.json("out/results.json");
+    assert_eq!((&results["train_examples"], &results["valid"]["examples"]), (&40.into(), &TEST.into()));
+    let classes = stage.json("out/data.json")["splits"][0]["classes"].clone();
+    let counts: Vec<u64> = classes.as_array().unwrap().iter().map(|c| c["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [10; 4], "a stratified part of four equal classes");
 }

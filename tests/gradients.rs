@@ -124,7 +124,9 @@ fn gradients_reach_exactly_the_trainable_tensors() {
     }
     let wanted: [(&str, fn(&str) -> bool); 5] = [
         ("all but the embeddings", |name| !name.contains("embeddings")),
-        ("the upper block and what is above", |name| !name.contains("embeddings") && !name.contains("layer.0")),
+        ("the upper block and what is above", |name| {
+            !name.contains("embeddings") && !name.contains("layer.0")
+        }),
         ("pooler and head", |name| name.starts_with("bert.pooler") || name.starts_with("classifier")),
         ("the head", |name| name.starts_with("classifier")),
         // What is frozen in the middle must still pass gradients on.

@@ -113,7 +113,8 @@ fn a_checkpoint_is_a_model_folder_of_its_own() {
     let folder = format!("out/checkpoint-{step}");
     let predicted = outcome(&mut stage.command(&["predict", "--model", &folder, "--input", "test.csv"]));
     assert_eq!(predicted.code, Some(0), "{}", predicted.stderr);
-    assert_eq!(checkpoints(&stage.path("out")).len(), 2, "the newest and the one before it");
+    // The newest, the one before it, and the one that it was about to remove.
+    assert!(checkpoints(&stage.path("out")).len() <= 3);
 }
 
 #[test]
@@ -121,7 +122,9 @@ fn only_the_same_run_can_be_resumed() {
     let stage = Stage::new();
     let child = started(&stage, "out", 0, &[]);
     killed(&stage, "out", child);
-    let before = listing(&stage.path("out"));
+    let files = ["head.json", "data.json", "metrics.csv"].map(|name| format!("out/{name}"));
+    let state = || (listing(&stage.path("out")), files.each_ref().map(|name| stage.text(name)));
+    let before = state();
     let refuse = |more: &[&str], needles: &[&str]| {
         let outcome = outcome(&mut stage.finetune("out", &[&LONG[..], &["--resume"], more].concat()));
         assert_eq!(outcome.code, Some(2), "{more:?}: {}", outcome.stderr);
@@ -136,7 +139,8 @@ fn only_the_same_run_can_be_resumed() {
     refuse(&["--head-init", "he"], &["head", "xavier"]);
     refuse(&["--weight-decay", "0"], &["decay"]);
     refuse(&["--train", "test.csv"], &["train"]);
-    assert_eq!(listing(&stage.path("out")), before, "a refusal changes nothing");
+    refuse(&["--on-bad-row", "skip"], &["reading"]);
+    assert_eq!(state(), before, "a refusal changes nothing");
 
     let newest = *checkpoints(&stage.path("out")).last().unwrap();
     let weights = stage.path(&format!("out/checkpoint-{newest}/model.safetensors"));
@@ -153,7 +157,8 @@ fn there_must_be_something_to_resume() {
     std::fs::create_dir(stage.path("empty")).unwrap();
     stage.finetuned("done", &["--max-steps", "2"]);
     let hash = stage.hash("done");
-    for (output, needle) in [("none", "nothing to go on from"), ("empty", "nothing to go on from"), ("done", "finished")]
+    for (output, needle) in
+        [("none", "nothing to go on from"), ("empty", "nothing to go on from"), ("done", "finished")]
     {
         let outcome = outcome(&mut stage.finetune(output, &["--max-steps", "2", "--resume"]));
         assert_eq!(outcome.code, Some(2), "{output}: {}", outcome.stderr);

@@ -53,10 +53,13 @@ fn predictions_need_no_labels_keep_ids_and_do_not_depend_on_the_batch() {
     let rows: String = sentences("test", TEST)
         .iter()
         .enumerate()
-        .map(|(index, s)| serde_json::json!({ "id": format!("row-{index}"), "text": s.text }).to_string() + "\n")
+        .map(|(index, s)| {
+            serde_json::json!({ "id": format!("row-{index}"), "text": s.text }).to_string() + "\n"
+        })
         .collect();
     std::fs::write(stage.path("new.jsonl"), rows).unwrap();
-    let (named, one) = (predict(&stage, "new.jsonl", &[]), predict(&stage, "test.csv", &["--batch-size", "1"]));
+    let (named, one) =
+        (predict(&stage, "new.jsonl", &[]), predict(&stage, "test.csv", &["--batch-size", "1"]));
     assert_eq!((named.code, one.code), (Some(0), Some(0)), "{}{}", named.stderr, one.stderr);
     for (index, (a, b)) in objects(&named.stdout).iter().zip(objects(&one.stdout)).enumerate() {
         assert_eq!(a["id"], format!("row-{index}"));

@@ -9,38 +9,38 @@ pub const TOPICS: [(&str, [&str; 20]); 4] = [
     (
         "food",
         [
-            "soup", "bread", "cook", "taste", "dinner", "rice", "salt", "kitchen", "sweet", "lunch", "apple", "meal",
-            "cheese", "bake", "spoon", "hungry", "recipe", "onion", "plate", "menu",
+            "soup", "bread", "cook", "taste", "dinner", "rice", "salt", "kitchen", "sweet", "lunch", "apple",
+            "meal", "cheese", "bake", "spoon", "hungry", "recipe", "onion", "plate", "menu",
         ],
     ),
     (
         "music",
         [
-            "song", "play", "album", "guitar", "loud", "band", "melody", "drum", "listen", "singer", "tune", "piano",
-            "concert", "radio", "dance", "choir", "rhythm", "record", "violin", "chorus",
+            "song", "play", "album", "guitar", "loud", "band", "melody", "drum", "listen", "singer", "tune",
+            "piano", "concert", "radio", "dance", "choir", "rhythm", "record", "violin", "chorus",
         ],
     ),
     (
         "travel",
         [
-            "train", "ticket", "flight", "hotel", "road", "drive", "map", "station", "airport", "luggage", "bus",
-            "journey", "passport", "seat", "harbour", "bridge", "abroad", "tour", "coast", "route",
+            "train", "ticket", "flight", "hotel", "road", "drive", "map", "station", "airport", "luggage",
+            "bus", "journey", "passport", "seat", "harbour", "bridge", "abroad", "tour", "coast", "route",
         ],
     ),
     (
         "weather",
         [
-            "rain", "snow", "wind", "storm", "cloud", "sunny", "cold", "forecast", "umbrella", "fog", "thunder",
-            "degrees", "warm", "humid", "frost", "sky", "drizzle", "breeze", "heat", "ice",
+            "rain", "snow", "wind", "storm", "cloud", "sunny", "cold", "forecast", "umbrella", "fog",
+            "thunder", "degrees", "warm", "humid", "frost", "sky", "drizzle", "breeze", "heat", "ice",
         ],
     ),
 ];
 
 /// Words that say nothing of the topic.
 pub const FILLERS: [&str; 40] = [
-    "the", "a", "is", "it", "in", "of", "and", "to", "for", "on", "with", "my", "your", "this", "that", "please",
-    "very", "some", "there", "will", "we", "they", "was", "are", "be", "at", "from", "now", "today", "again", "then",
-    "so", "but", "not", "all", "any", "good", "little", "want", "know",
+    "the", "a", "is", "it", "in", "of", "and", "to", "for", "on", "with", "my", "your", "this", "that",
+    "please", "very", "some", "there", "will", "we", "they", "was", "are", "be", "at", "from", "now",
+    "today", "again", "then", "so", "but", "not", "all", "any", "good", "little", "want", "know",
 ];
 
 /// One labelled sentence.

@@ -82,6 +82,7 @@ impl TinyBert {
             let name = format!("embeddings.{name}_embeddings.weight");
             weights.push(self.tensor(name, vec![count, WIDTH], 0.0, std));
         }
+        self.gather_topics(&mut weights[0]);
         weights.extend(self.norm("embeddings.LayerNorm"));
         for layer in 0..LAYERS {
             weights.extend(self.block(&format!("encoder.layer.{layer}")));
@@ -90,11 +91,26 @@ impl TinyBert {
         weights
     }
 
+    /// Moves the words of a topic to a common place, as pretraining does: it is what a new head can learn from.
+    fn gather_topics(&self, words: &mut Tensor) {
+        let vocabulary = vocabulary();
+        for (topic, own) in TOPICS {
+            let centre = self.tensor(topic.to_owned(), vec![WIDTH], 0.0, 0.5).values;
+            for (token, row) in vocabulary.iter().zip(words.values.chunks_mut(WIDTH)) {
+                if own.contains(&token.as_str()) {
+                    row.iter_mut().zip(&centre).for_each(|(value, shift)| *value += shift);
+                }
+            }
+        }
+    }
+
     /// The weights of one block.
     pub fn block(&self, path: &str) -> Vec<Tensor> {
         let squares = ["self.query", "self.key", "self.value", "output.dense"];
-        let mut weights: Vec<Tensor> =
-            squares.iter().flat_map(|name| self.linear(&format!("{path}.attention.{name}"), WIDTH, WIDTH)).collect();
+        let mut weights: Vec<Tensor> = squares
+            .iter()
+            .flat_map(|name| self.linear(&format!("{path}.attention.{name}"), WIDTH, WIDTH))
+            .collect();
         weights.extend(self.norm(&format!("{path}.attention.output.LayerNorm")));
         weights.extend(self.linear(&format!("{path}.intermediate.dense"), WIDTH, HIDDEN));
         weights.extend(self.linear(&format!("{path}.output.dense"), HIDDEN, WIDTH));

@@ -57,17 +57,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
     let existing = existing(args)?;
     let mut plan = plan(args)?;
+    // Looked at before the long reading, made only when everything else has been found in order.
+    output::check(&plan.output, existing)?;
+    if existing == Existing::Resume {
+        resumable(&plan)?;
+    }
     let folder = Folder::open(&plan.model)?;
     families::find(&folder.config)?;
     plan.model_sha256 = save::sha256(&folder.weights()?)?;
-    // Looked at before the long reading, made only when everything else has been found in order.
-    output::check(&plan.output, existing)?;
-    if existing == Existing::Resume && plan.output.join("results.json").is_file() && !args.shared.overwrite {
-        let message = format!("--resume: the run in {} has finished", plan.output.display());
-        return Err(
-            Failure::input(message).hint("its results are in results.json; a new run needs --overwrite")
-        );
-    }
     fit(args, &plan, &folder, existing, &stop)
 }
 
@@ -100,6 +97,21 @@ fn existing(args: &Args) -> Result<Existing, Failure> {
     }
 }
 
+/// Sees that the output folder is that of a run which has begun and not finished.
+fn resumable(plan: &Plan) -> Result<(), Failure> {
+    let shown = plan.output.display();
+    if plan.output.join("results.json").is_file() {
+        let message = format!("--resume: the run in {shown} has finished");
+        let hint = "its results are in results.json; a new run needs --overwrite";
+        return Err(Failure::input(message).hint(hint));
+    }
+    if !plan.output.join("head.json").is_file() {
+        let message = format!("--resume: {shown} is not the folder of a run that has begun");
+        return Err(Failure::input(message).hint("give the --output of the run that was interrupted"));
+    }
+    Ok(())
+}
+
 /// The journey: data, receipt, model, head plan, training, scores, files.
 fn fit(
     args: &Args,
@@ -124,8 +136,13 @@ fn fit(
 
     output::prepare(&plan.output, existing)?;
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
-    write("data.json", stdout::json(&examples.receipt)?)?;
-    write("head.json", stdout::json(&head)?)?;
+    // A folder with results.json is a finished run, which this one is not yet.
+    save::remove(&plan.output.join("results.json"))?;
+    // A run with a checkpoint has these files, and may yet be refused for being another than this.
+    if existing != Existing::Resume || !save::has_checkpoint(plan)? {
+        write("data.json", stdout::json(&examples.receipt)?)?;
+        write("head.json", stdout::json(&head)?)?;
+    }
 
     if args.training.strategy == args::Strategy::Probe {
         let wanted: Vec<String> =

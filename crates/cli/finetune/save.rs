@@ -145,11 +145,36 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
     }))
 }
 
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::environment(format!("cannot remove {}", path.display())).because(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The run's checkpoints, to look for or remove, not to resume from.
+fn checkpoints(plan: &Plan) -> Checkpoints {
+    Checkpoints { output: plan.output.clone(), identity: Default::default(), companions: vec![] }
+}
+
+/// Whether the run has a checkpoint.
+///
+/// # Errors
+/// When the output folder cannot be read.
+pub fn has_checkpoint(plan: &Plan) -> Result<bool, Failure> {
+    Ok(checkpoints(plan).exist()?)
+}
+
 /// Removes the checkpoints of a finished run.
 ///
 /// # Errors
 /// When one cannot be removed.
 pub fn clear_checkpoints(plan: &Plan) -> Result<(), Failure> {
-    let (output, identity, companions) = (plan.output.clone(), Default::default(), vec![]);
-    Ok(Checkpoints { output, identity, companions }.clear()?)
+    Ok(checkpoints(plan).clear()?)
 }

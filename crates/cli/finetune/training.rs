@@ -167,6 +167,7 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("model", json!(plan.model_sha256)),
         ("train", hash(&examples.train)),
         ("valid", hash(&examples.valid)),
+        ("reading", json!(args.reading)),
         ("split", json!(args.split)),
         ("limit-train", json!(args.limit_train)),
         ("train examples", json!(examples.train.samples.len())),
