@@ -156,11 +156,15 @@ fn fit(
     let score = |part: &data::Part, name: &'static str| {
         scoring::score(&classifier, &part.samples, examples.labels.names(), &args.shared, name, stop)
     };
-    let Some(valid) = score(&examples.valid, "valid")? else { return Ok(Exit::Interrupted) };
+    let interrupted = || {
+        eprintln!("interrupted while scoring: --resume goes on from the last checkpoint, or the beginning");
+        Ok(Exit::Interrupted)
+    };
+    let Some(valid) = score(&examples.valid, "valid")? else { return interrupted() };
     let test = match &examples.test {
         Some(test) => match score(test, "test")? {
             Some(scores) => Some(scores),
-            None => return Ok(Exit::Interrupted),
+            None => return interrupted(),
         },
         None => None,
     };
