@@ -122,7 +122,8 @@ fn gradients_reach_exactly_the_trainable_tensors() {
     for (id, weight) in classifier.params.iter() {
         assert!(whole.reached(id) && norm(whole.get(id).unwrap()) > 0.0, "{}", weight.name);
     }
-    let wanted: [(&str, fn(&str) -> bool); 5] = [
+    type Choice = fn(&str) -> bool;
+    let wanted: [(&str, Choice); 5] = [
         ("all but the embeddings", |name| !name.contains("embeddings")),
         ("the upper block and what is above", |name| {
             !name.contains("embeddings") && !name.contains("layer.0")
