@@ -80,11 +80,11 @@ fn sources(extensions: &[&str]) -> BTreeMap<PathBuf, String> {
         .collect()
 }
 
-/// The lines of a Rust file that are not comments and hold `word` as a word.
+/// The lines of a Rust file that are not comments and hold `word` as a word; a part of a hyphenated one is none.
 fn lines_with<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines().filter(move |line| {
         let code = line.split("//").next().unwrap_or_default();
-        code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|token| token == word)
+        code.split(|c: char| !c.is_alphanumeric() && !"_-".contains(c)).any(|token| token == word)
     })
 }
 

@@ -58,7 +58,7 @@ fn mistakes_in_the_arguments_exit_with_2_and_say_which() {
         (&["finetune", "--epochs", "0"][..], "--epochs"),
         (&["finetune", "--lr", "nan"][..], "expected a number above 0"),
         (&["finetune", "--warmup", "1.5"][..], "expected a number from 0 to 1"),
-        (&["finetune", "--head-init", "normal"][..], "normal:0.02"),
+        (&["finetune", "--head-init", "normal"][..], "normal:STD"),
         (&["finetune", "--head-init", "kaiming"][..], "xavier"),
         (&["finetune", "--strategy", "lora"][..], "probe, full"),
         (&["finetune", "--split", "0.2", "--valid", "v.csv"][..], "cannot be used with"),
@@ -137,13 +137,10 @@ fn resume_wants_a_run_to_go_on_from() {
 fn what_the_machine_lacks_exits_with_3() {
     let (_folder, model, train) = stage();
     let base = ["finetune", "--model", &model, "--train", &train];
-    // Below a file no folder can be made, not even by root.
-    let below_a_file = format!("{train}/out");
     for (more, expected) in [
         (&["--device", "cuda"][..], "no CUDA"),
         (&["--device", "cuda:1"][..], "no CUDA"),
         (&["--precision", "bf16"][..], "--precision f32"),
-        (&["--output", &below_a_file][..], "cannot write"),
     ] {
         let outcome = xexp(&[&base[..], more].concat());
         assert_eq!(outcome.code, Some(3), "{more:?}: {}", outcome.stderr);

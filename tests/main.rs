@@ -5,11 +5,25 @@
 mod architecture;
 /// The command line: help, exit codes, and what is refused before any work begins.
 mod arguments;
+/// The backward passes against candle's autograd, in double precision.
+mod autograd;
+/// Bad input of every kind: exit codes, messages, nothing written.
+mod bad_input;
 /// `--config`: what wins over what, and mistakes with their line.
 mod config_file;
 /// `xexp doctor`, for people and for programs.
 mod doctor;
+/// `xexp finetune` from end to end.
+mod finetune;
+/// The backward pass of the whole classifier against finite differences.
+mod gradients;
 /// Completions and manual pages.
 mod pages;
 /// How the tests drive the binary.
 mod program;
+/// Runs that are stopped and go on.
+mod resume;
+/// `xexp predict` and `xexp evaluate` on a saved model.
+mod saved_model;
+/// A tiny model, its data, and how runs on them are made.
+mod support;

@@ -15,7 +15,7 @@ use clap::{Arg, ArgMatches, Command};
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
-use crate::nearest::nearest;
+use xexp_data::nearest;
 
 /// The flag that names the file; the one flag that the file cannot hold.
 const FLAG: &str = "config";

@@ -44,7 +44,6 @@ impl Failure {
     }
 
     /// A library's error: its message, its chain of causes, and the hint it has for the user.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the way in for the errors of the library crates"))]
     pub fn of(error: &dyn Error, environment: bool, hint: Option<String>) -> Self {
         let exit = if environment { Exit::Environment } else { Exit::Input };
         let mut failure = Self::new(exit, error.to_string());
@@ -71,6 +70,30 @@ impl Failure {
     /// The same failure with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+macro_rules! from_library {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Failure::of(&error, error.is_environment(), error.hint())
+            }
+        }
+    )*};
+}
+
+from_library!(
+    xexp_backbones::Error,
+    xexp_data::Error,
+    xexp_heads::Error,
+    xexp_report::Error,
+    xexp_train::Error
+);
+
+impl From<xexp_train::metrics::Error> for Failure {
+    fn from(error: xexp_train::metrics::Error) -> Self {
+        xexp_train::Error::from(error).into()
     }
 }
 

@@ -13,13 +13,14 @@ mod evaluate;
 mod exit;
 mod failure;
 mod finetune;
+mod inputs;
 mod man;
-mod nearest;
 mod output;
 mod places;
 mod predict;
-#[cfg_attr(not(test), expect(dead_code, reason = "shown by the training loop"))]
 mod progress;
+mod reading;
+mod scoring;
 mod signals;
 mod stdout;
 

@@ -4,8 +4,8 @@ use clap_mangen::Man;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::nearest::nearest;
 use crate::{cli, stdout};
+use xexp_data::nearest;
 
 /// The arguments of `xexp man`.
 #[derive(Debug, clap::Args)]

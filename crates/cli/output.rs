@@ -17,12 +17,12 @@ pub enum Existing {
     Resume,
 }
 
-/// Checks `folder` and creates it.
+/// Checks `folder` without touching it.
 ///
 /// # Errors
 /// Exit 2 when the folder holds something and `existing` refuses that, or holds nothing to resume;
-/// exit 3 when it cannot be created or written.
-pub fn prepare(folder: &Path, existing: Existing) -> Result<(), Failure> {
+/// exit 3 when it cannot be read.
+pub fn check(folder: &Path, existing: Existing) -> Result<(), Failure> {
     let shown = folder.display();
     if folder.exists() && !folder.is_dir() {
         return Err(Failure::input(format!("--output {shown}: expected a folder, found a file")));
@@ -44,6 +44,15 @@ pub fn prepare(folder: &Path, existing: Existing) -> Result<(), Failure> {
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// Checks `folder` and creates it.
+///
+/// # Errors
+/// As [`check`]; exit 3 when it cannot be created or written.
+pub fn prepare(folder: &Path, existing: Existing) -> Result<(), Failure> {
+    check(folder, existing)?;
     std::fs::create_dir_all(folder).and_then(|()| probe(folder)).map_err(|error| unwritable(folder, &error))
 }
 

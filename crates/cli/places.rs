@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-use crate::nearest::nearest;
+use xexp_data::nearest;
 
 /// The folder that `--model` names.
 ///

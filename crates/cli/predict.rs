@@ -4,13 +4,23 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 use serde::Serialize;
+use serde_json::json;
+use xexp_backbones::folder::Folder;
+use xexp_data::Dataset;
+use xexp_heads::Classifier;
+use xexp_report::atomic;
+use xexp_train::metrics::{Logits, log_softmax};
+use xexp_train::{Sample, predict};
 
 use crate::args::{Reading, Shared};
-use crate::device::{self, Device};
+use crate::device;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inputs::{Encoder, sample};
 use crate::output::{self, Existing};
-use crate::places;
+use crate::progress::Progress;
+use crate::reading::read;
+use crate::{places, signals, stdout};
 
 /// The arguments of `xexp predict`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -30,7 +40,6 @@ pub struct Args {
 
 /// Where everything is, once the arguments have been held against this machine.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by the run itself")]
 struct Plan {
     /// The folder of the saved model.
     model: PathBuf,
@@ -38,8 +47,6 @@ struct Plan {
     input: PathBuf,
     /// The folder for `predictions.jsonl`; stdout without it.
     output: Option<PathBuf>,
-    /// The device that computes.
-    device: Device,
 }
 
 /// Labels the input.
@@ -47,9 +54,41 @@ struct Plan {
 /// # Errors
 /// Whatever ends the command early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let stop = signals::watch()?;
     let plan = plan(args)?;
-    tracing::debug!(?plan, ?args, "plan");
-    Err(Failure::new(Exit::Bug, "prediction is not built into this program"))
+    let folder = Folder::open(&plan.model)?;
+    let (classifier, names) = Classifier::open(&folder)?;
+    let data = read(&plan.input, &args.reading, false)?;
+    let encoder = Encoder::new(&folder, classifier.backbone.max_length(), &args.shared)?;
+    let samples: Vec<Sample> = encoder.encode(&data)?.iter().map(|encoded| sample(encoded, 0)).collect();
+
+    let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);
+    let mut before = 0;
+    let logits = predict::logits(&classifier, &samples, args.shared.batch_size.get(), &stop, |done| {
+        display.tick(done as u64, None, done - std::mem::replace(&mut before, done));
+    })?;
+    display.finish();
+    let Some(logits) = logits else { return Ok(Exit::Interrupted) };
+    let lines = lines(&data, &logits, &names)?;
+    match &plan.output {
+        Some(folder) => atomic::write(folder.join("predictions.jsonl"), lines)?,
+        None => stdout::write(lines.as_bytes())?,
+    }
+    Ok(Exit::Done)
+}
+
+/// One JSON object an example, in the input's order: `id`, `label`, its probability `score`, `logits`.
+fn lines(data: &Dataset, logits: &[f32], names: &[String]) -> Result<String, Failure> {
+    let logits = Logits::new(logits, names.len())?;
+    let mut text = String::new();
+    for ((example, row), best) in data.examples.iter().zip(logits.rows()).zip(logits.predictions()) {
+        let best = best as usize;
+        let score = log_softmax(row)[best].exp();
+        let line = json!({ "id": example.id, "label": names[best], "score": score, "logits": row });
+        text.push_str(&line.to_string());
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Checks what can be checked before any file is opened.
@@ -61,10 +100,10 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         .as_deref()
         .ok_or_else(|| Failure::input("no input").hint("give a .csv, .tsv or .jsonl file: --input FILE"))?;
     let input = places::data("--input", input)?;
-    let device = device::choose(shared.device, shared.precision, shared.quiet)?;
+    device::choose(shared.device, shared.precision, shared.quiet)?;
     let output = shared.output.as_deref().map(PathBuf::from);
     if let Some(folder) = &output {
         output::prepare(folder, if shared.overwrite { Existing::Overwrite } else { Existing::Refuse })?;
     }
-    Ok(Plan { model, input, output, device })
+    Ok(Plan { model, input, output })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ pub fn watch() -> Result<Arc<AtomicBool>, Failure> {
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .map_err(|error| Failure::environment("cannot watch for Ctrl-C and SIGTERM").because(&error))?;
     }
+    // By default this ends a process that meets a file-size limit; handled, the write fails and says why.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))
+        .map_err(|error| Failure::environment("cannot watch for SIGXFSZ").because(&error))?;
     Ok(stop)
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use serde::Serialize;
+
 use crate::failure::Failure;
 
 /// Writes all of `bytes` to stdout.
@@ -18,4 +20,14 @@ pub fn write(bytes: &[u8]) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// A value as indented JSON with a line end.
+///
+/// # Errors
+/// None in practice: our structures have string keys.
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Failure::environment("cannot write JSON").because(&error))?;
+    Ok(text + "\n")
 }

@@ -88,10 +88,12 @@ def finetune(case: Case, seed: int, files: dict[str, Path]) -> dict:
     command = ["finetune", "--model", ours.backbone(), "--output", output, "--strategy", case.strategy]
     for part, path in files.items():
         command += [f"--{part}", path]
-    command += ["--text-column", "text", "--label-column", "label", "--epochs", case.epochs]
-    command += ["--batch-size", case.batch, "--schedule", "linear", "--warmup", case.warmup]
-    command += ["--head-lr" if case.strategy == "probe" else "--lr", case.lr]
-    command += ["--weight-decay", case.weight_decay, "--clip", case.clip, "--max-length", case.max_length]
+    command += ["--text-column", "text", "--label-column", "label", "--max-length", case.max_length]
+    if case.strategy == "full":
+        command += ["--epochs", case.epochs, "--lr", case.lr, "--batch-size", case.batch]
+        command += ["--schedule", "linear", "--warmup", case.warmup]
+        command += ["--weight-decay", case.weight_decay, "--clip", case.clip]
+    # A probe solves the same convex problem by its own full-batch scheme and takes no recipe.
     command += ["--seed", seed, "--device", "cpu", "--format", "json"]
     command += ["--resume" if resumed else "--overwrite"]
     began = time.monotonic()

@@ -80,12 +80,9 @@ impl Declarations {
             return Err(Error::MissingTensors { path, count: missing.len(), names });
         }
         if !wrong.is_empty() {
-            let more = match wrong.len() - 1 {
-                0 => String::new(),
-                n => format!(", and {n} more tensor(s) of another shape"),
-            };
+            let others = wrong.len() - 1;
             let (name, expected, found) = wrong.swap_remove(0);
-            return Err(Error::Shape { path, name, expected, found, more });
+            return Err(Error::Shape { path, name, expected, found, others });
         }
         let used: BTreeSet<&String> = sources.iter().flatten().collect();
         report.ignored = checkpoint.names().into_iter().filter(|name| !used.contains(name)).collect();

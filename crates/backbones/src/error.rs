@@ -62,7 +62,7 @@ pub enum Error {
         names: String,
     },
     /// Tensors of another shape than the configuration says.
-    #[error("{path}: tensor {name}: expected shape {expected:?}, found {found:?}{more}")]
+    #[error("{path}: tensor {name}: expected shape {expected:?}, found {found:?}{}", and_more(*.others))]
     Shape {
         /// The checkpoint.
         path: PathBuf,
@@ -72,8 +72,8 @@ pub enum Error {
         expected: Vec<usize>,
         /// Shape in the file.
         found: Vec<usize>,
-        /// A note on further ones.
-        more: String,
+        /// How many more there are.
+        others: usize,
     },
     /// A tensor of whole numbers, or of a float kind that we do not read.
     #[error("{path}: tensor {name}: expected F32, F16, BF16 or F64, found {found}")]
@@ -115,6 +115,10 @@ pub enum Error {
     /// A tensor that a kernel cannot take.
     #[error(transparent)]
     Kernel(#[from] xexp_kernels::Error),
+}
+
+fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", and {others} more tensor(s) of another shape") }
 }
 
 impl Error {

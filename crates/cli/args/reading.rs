@@ -39,6 +39,8 @@ pub enum DataFormat {
     Tsv,
     /// One JSON object a line.
     Jsonl,
+    /// One array of JSON objects.
+    Json,
 }
 
 /// What becomes of a row that cannot be used.

@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use clap::ValueHint;
 use serde::Serialize;
 
-use crate::args::{HeadInit, Reading, Shared, number};
+use xexp_heads::HeadInit;
+
+use crate::args::{Reading, Shared, number};
 
 /// What to fine-tune, on what, and how.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -89,12 +91,14 @@ pub struct Head {
 #[derive(Debug, Clone, clap::Args, Serialize)]
 #[command(next_help_heading = "Training")]
 pub struct Training {
-    /// Which weights are trained: the head alone, on features computed once, or all.
+    /// Which weights are trained: the head alone, on features computed once, or all. Under `probe` steps are
+    /// full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do not apply.
     #[arg(long, env = "XEXP_STRATEGY", value_name = "STRATEGY", default_value = "full")]
     pub strategy: Strategy,
-    /// The number of passes over the training data.
-    #[arg(long, env = "XEXP_EPOCHS", value_name = "N", default_value = "3")]
-    pub epochs: NonZeroU32,
+    /// The number of passes over the training data [default: 3; under `probe`, 300 full-batch passes over
+    /// the kept features].
+    #[arg(long, env = "XEXP_EPOCHS", value_name = "N")]
+    pub epochs: Option<NonZeroU32>,
     /// Ends after this many optimiser steps, even within an epoch [default: when the epochs are over].
     #[arg(long, env = "XEXP_MAX_STEPS", value_name = "STEPS")]
     pub max_steps: Option<NonZeroU64>,

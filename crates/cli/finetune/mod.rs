@@ -1,9 +1,22 @@
 //! `xexp finetune`: a new head on a pretrained backbone, trained on labelled text.
 
 mod args;
+mod data;
+mod head;
+mod report;
+mod results;
+mod save;
+mod training;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use xexp_backbones::Seed;
+use xexp_backbones::families;
+use xexp_backbones::folder::Folder;
+use xexp_heads::Classifier;
+use xexp_report::atomic;
 
 pub use args::Args;
 
@@ -11,24 +24,29 @@ use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
-use crate::{places, signals};
+use crate::{places, scoring, signals, stdout};
+use data::Examples;
+use results::Results;
 
 /// Where everything is, once the arguments have been held against this machine.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by the run itself")]
-struct Plan {
+pub struct Plan {
     /// The folder of the pretrained model.
-    model: PathBuf,
+    pub model: PathBuf,
+    /// SHA-256 of its weights.
+    pub model_sha256: String,
     /// The training data.
-    train: PathBuf,
+    pub train: PathBuf,
     /// The validation data, when it is not to be split off.
-    valid: Option<PathBuf>,
+    pub valid: Option<PathBuf>,
     /// The test data.
-    test: Option<PathBuf>,
+    pub test: Option<PathBuf>,
     /// The folder for all results.
-    output: PathBuf,
+    pub output: PathBuf,
     /// The device that computes.
-    device: Device,
+    pub device: Device,
+    /// When the command began.
+    pub started: SystemTime,
 }
 
 /// Fine-tunes a model as the arguments say.
@@ -37,26 +55,33 @@ struct Plan {
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
-    let plan = plan(args)?;
-    fit(args, &plan, &stop)
+    let existing = existing(args)?;
+    let mut plan = plan(args)?;
+    // Looked at before the long reading, made only when everything else has been found in order.
+    output::check(&plan.output, existing)?;
+    if existing == Existing::Resume {
+        resumable(&plan)?;
+    }
+    let folder = Folder::open(&plan.model)?;
+    families::find(&folder.config)?;
+    plan.model_sha256 = save::sha256(&folder.weights()?)?;
+    fit(args, &plan, &folder, existing, &stop)
 }
 
-/// Checks what can be checked before any file is opened; the output folder last, so that a mistake
-/// elsewhere leaves nothing behind.
+/// Checks what can be checked before any file is opened.
 fn plan(args: &Args) -> Result<Plan, Failure> {
-    let existing = existing(args)?;
+    let started = SystemTime::now();
     let model = places::model(args.shared.model.as_deref())?;
     let train = args.train.as_deref().ok_or_else(|| {
         Failure::input("no training data: this build has no bundled set to fall back on")
-            .hint("give a .csv, .tsv or .jsonl file: --train FILE")
+            .hint("give a .csv, .tsv, .jsonl or .json file: --train FILE")
     })?;
     let train = places::data("--train", train)?;
     let valid = args.valid.as_deref().map(|file| places::data("--valid", file)).transpose()?;
     let test = args.test.as_deref().map(|file| places::data("--test", file)).transpose()?;
     let device = device::choose(args.shared.device, args.shared.precision, args.shared.quiet)?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
-    output::prepare(&output, existing)?;
-    Ok(Plan { model, train, valid, test, output, device })
+    Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, device, started })
 }
 
 /// What may be done with results that are already there.
@@ -72,8 +97,83 @@ fn existing(args: &Args) -> Result<Existing, Failure> {
     }
 }
 
-/// Runs the plan.
-fn fit(args: &Args, plan: &Plan, _stop: &AtomicBool) -> Result<Exit, Failure> {
-    tracing::debug!(?plan, ?args, "plan");
-    Err(Failure::new(Exit::Bug, "fine-tuning is not built into this program"))
+/// Sees that the output folder is that of a run which has begun and not finished.
+fn resumable(plan: &Plan) -> Result<(), Failure> {
+    let shown = plan.output.display();
+    if plan.output.join("results.json").is_file() {
+        let message = format!("--resume: the run in {shown} has finished");
+        let hint = "its results are in results.json; a new run needs --overwrite";
+        return Err(Failure::input(message).hint(hint));
+    }
+    if !plan.output.join("head.json").is_file() {
+        let message = format!("--resume: {shown} is not the folder of a run that has begun");
+        return Err(Failure::input(message).hint("give the --output of the run that was interrupted"));
+    }
+    Ok(())
+}
+
+/// The journey: data, receipt, model, head plan, training, scores, files.
+fn fit(
+    args: &Args,
+    plan: &Plan,
+    folder: &Folder,
+    existing: Existing,
+    stop: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let say = |text: &dyn std::fmt::Display| {
+        if !args.shared.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let limit = folder.config.size("max_position_embeddings")?;
+    let examples = Examples::read(args, plan, folder, limit)?;
+    say(&examples.receipt);
+    let seed = Seed(args.shared.seed);
+    let (mut classifier, load) = Classifier::with_new_head(folder, examples.labels.names().len(), seed)?;
+    say(&format_args!("{}: {load}", plan.model.display()));
+    let head = head::plan(args, &mut classifier, &examples.train.samples)?;
+    say(&head);
+
+    output::prepare(&plan.output, existing)?;
+    let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
+    // A folder with results.json is a finished run, which this one is not yet.
+    save::remove(&plan.output.join("results.json"))?;
+    // A run with a checkpoint has these files, and may yet be refused for being another than this.
+    if existing != Existing::Resume || !save::has_checkpoint(plan)? {
+        write("data.json", stdout::json(&examples.receipt)?)?;
+        write("head.json", stdout::json(&head)?)?;
+    }
+
+    if args.training.strategy == args::Strategy::Probe {
+        let wanted: Vec<String> =
+            classifier.params.iter().map(|(_, w)| w.name.clone()).filter(|n| classifier.in_head(n)).collect();
+        classifier.params.train_only(|name| wanted.iter().any(|w| w == name));
+    }
+    let Some(trained) = training::train(args, plan, folder, &mut classifier, &examples, stop)? else {
+        return Ok(Exit::Interrupted);
+    };
+
+    let score = |part: &data::Part, name: &'static str| {
+        scoring::score(&classifier, &part.samples, examples.labels.names(), &args.shared, name, stop)
+    };
+    let interrupted = || {
+        eprintln!("interrupted while scoring: --resume goes on from the last checkpoint, or the beginning");
+        Ok(Exit::Interrupted)
+    };
+    let Some(valid) = score(&examples.valid, "valid")? else { return interrupted() };
+    let test = match &examples.test {
+        Some(test) => match score(test, "test")? {
+            Some(scores) => Some(scores),
+            None => return interrupted(),
+        },
+        None => None,
+    };
+    let sha256 = save::model(plan, folder, &classifier, &examples)?;
+    let results = Results::new(args, plan, &examples, &head, &trained, (valid, test), sha256);
+    save::reports(args, plan, &load, &head, &examples, &results)?;
+    // Written last: a folder with results.json is a finished run.
+    write("results.json", stdout::json(&results)?)?;
+    save::clear_checkpoints(plan)?;
+    results.print(args.shared.format, &plan.output)?;
+    Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! How a new head is drawn.
 
 use crate::{Error, Moments, Result};
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use xexp_init::{Init, Layer};
@@ -96,6 +97,12 @@ impl FromStr for HeadInit {
                 }
             }
         })
+    }
+}
+
+impl Serialize for HeadInit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The head plan and signal card: what is predicted of a new head, and what was measured.
 
-use crate::{Classifier, Features, HeadInit, Moments, Result};
+use crate::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, Moments, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use xexp_init::head_theory;
@@ -33,6 +33,9 @@ pub struct HeadPlan {
     pub features: Moments,
     /// The document's premise, "zero mean, unit variance": whether it is true of these features.
     pub features_are_standard: bool,
+    /// The standard deviation that theory advises for these features: that of `calibrated`. None when they are
+    /// all zero.
+    pub advised_std: Option<f64>,
     /// Predicted from the features' moments.
     pub predicted: Prediction,
     /// Mean square of the logits of these features under the head as drawn.
@@ -86,6 +89,7 @@ impl HeadPlan {
             std,
             shape: (features.width, classifier.classes()),
             features_are_standard: moments.is_standard(),
+            advised_std: advised(&moments),
             features: moments,
             predicted,
             measured_logit_variance: sum_of_squares(&logits) / logits.len().max(1) as f64,
@@ -93,6 +97,11 @@ impl HeadPlan {
             ln_classes: (classifier.classes() as f64).ln(),
         })
     }
+}
+
+fn advised(moments: &Moments) -> Option<f64> {
+    let Moments { width, second_moment, variance, .. } = *moments;
+    head_theory::Features { width, second_moment, variance }.weight_std_for(CALIBRATED_VARIANCE).ok()
 }
 
 impl fmt::Display for HeadPlan {
@@ -114,6 +123,12 @@ impl fmt::Display for HeadPlan {
             100.0 * m.mean_share
         )?;
         writeln!(f, "  \"zero mean, unit variance\" {premise} for this backbone")?;
+        if let Some(std) = self.advised_std {
+            writeln!(
+                f,
+                "  advised here: std {std:.5} (logit variance {CALIBRATED_VARIANCE}), or zero (a loss of exactly ln C)"
+            )?;
+        }
         writeln!(
             f,
             "  logit variance: predicted {:.4} ({:.4} between examples), measured {:.4}",

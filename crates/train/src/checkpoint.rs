@@ -143,6 +143,14 @@ impl Checkpoints {
         Ok(Resumed { progress: state.progress, best })
     }
 
+    /// Whether there is a whole checkpoint.
+    ///
+    /// # Errors
+    /// When the output folder cannot be read.
+    pub fn exist(&self) -> Result<bool> {
+        Ok(!self.list()?.is_empty())
+    }
+
     /// Removes all checkpoints, when the run is done.
     ///
     /// # Errors

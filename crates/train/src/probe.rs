@@ -41,9 +41,8 @@ pub struct Probed {
     pub lr: f64,
 }
 
-/// Something that happened, for a progress display and the history: pass, training loss, and at an evaluation
-/// the scores.
-pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, Option<Valid>) -> Result<()>;
+/// Hears of each pass: its number, the learning rate, the training loss, and at an evaluation the scores.
+pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, f64, Option<Valid>) -> Result<()>;
 
 /// Trains the classifier's head on features. `None` when interrupted.
 ///
@@ -90,16 +89,16 @@ pub fn fit(
         (head, momentum) = (next, grown);
         passes += 1;
         if passes % EVALUATE_EVERY != 0 && passes != settings.passes {
-            heard(passes, loss, None)?;
+            heard(passes, lr, loss, None)?;
             continue;
         }
         if valid_labels.is_empty() {
-            heard(passes, loss, None)?;
+            heard(passes, lr, loss, None)?;
             best = Some((passes, 0.0, head.clone()));
             continue;
         }
         let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
-        heard(passes, loss, Some(scores))?;
+        heard(passes, lr, loss, Some(scores))?;
         // Among equals the lower loss would do as well; the earlier head is kept.
         if best.as_ref().is_none_or(|(_, f1, _)| scores.macro_f1 > *f1) {
             best = Some((passes, scores.macro_f1, head.clone()));

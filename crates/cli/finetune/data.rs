@@ -1,0 +1,109 @@
+//! The examples of a run: read, split, labelled, tokenised, and the receipt of it all.
+
+use xexp_backbones::Seed;
+use xexp_backbones::folder::Folder;
+use xexp_data::{Dataset, Encoded, Labels, Receipt, SplitInput, stratified_sample, stratified_split};
+use xexp_train::Sample;
+
+use super::args::UnseenLabels;
+use super::{Args, Plan};
+use crate::failure::Failure;
+use crate::inputs::{Encoder, labelled};
+use crate::reading::read;
+
+/// One split, ready for the model.
+pub struct Part {
+    /// The rows.
+    pub data: Dataset,
+    /// The samples, in the rows' order.
+    pub samples: Vec<Sample>,
+}
+
+/// All that a run learns from its files.
+pub struct Examples {
+    /// The label table.
+    pub labels: Labels,
+    /// Trained on.
+    pub train: Part,
+    /// Chooses the best weights.
+    pub valid: Part,
+    /// Scored once, at the end.
+    pub test: Option<Part>,
+    /// What was read, used, cut and found twice.
+    pub receipt: Receipt,
+}
+
+impl Examples {
+    /// Reads everything. `limit` is the model's longest sequence.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a file, with its line.
+    pub fn read(args: &Args, plan: &Plan, folder: &Folder, limit: usize) -> Result<Self, Failure> {
+        let seed = Seed(args.shared.seed);
+        let all = read(&plan.train, &args.reading, true)?;
+        let valid = plan.valid.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
+        let test = plan.test.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
+        let labels = labels(args, folder, &all, [&valid, &test])?;
+
+        let (train, valid) = match valid {
+            Some(valid) => (all, valid),
+            None => {
+                let mut stream = seed.stream("data/split");
+                let split = stratified_split(&labels.ids(&all)?, args.split, &mut |s| stream.shuffle(s))?;
+                (all.subset(&split.train), all.subset(&split.valid))
+            }
+        };
+        let train = match args.limit_train {
+            Some(count) => {
+                let mut stream = seed.stream("data/limit");
+                let ids = labels.ids(&train)?;
+                train.subset(&stratified_sample(&ids, count.get(), &mut |s| stream.shuffle(s))?)
+            }
+            None => train,
+        };
+
+        let encoder = Encoder::new(folder, limit, &args.shared)?;
+        let mut encoded = vec![encoder.encode(&train)?, encoder.encode(&valid)?];
+        if let Some(test) = &test {
+            encoded.push(encoder.encode(test)?);
+        }
+        let mut splits = vec![split("train", &train, &encoded[0]), split("valid", &valid, &encoded[1])];
+        if let Some(test) = &test {
+            splits.push(split("test", test, &encoded[2]));
+        }
+        let receipt = Receipt::new(&splits, Some(&labels), encoder.max_length)?;
+        let part = |data: Dataset, encoded: &[Encoded]| -> Result<Part, Failure> {
+            Ok(Part { samples: labelled(encoded, &data, &labels)?, data })
+        };
+        Ok(Examples {
+            train: part(train, &encoded[0])?,
+            valid: part(valid, &encoded[1])?,
+            test: test.map(|test| part(test, &encoded[2])).transpose()?,
+            labels,
+            receipt,
+        })
+    }
+}
+
+fn split<'a>(name: &'a str, data: &'a Dataset, encoded: &'a [Encoded]) -> SplitInput<'a> {
+    SplitInput { name, data, encoded }
+}
+
+/// The label table: training's labels, those of the other files too where `--unseen-labels union` says so, in
+/// the order of the base model's own table when it has the same names.
+fn labels(
+    args: &Args,
+    folder: &Folder,
+    train: &Dataset,
+    others: [&Option<Dataset>; 2],
+) -> Result<Labels, Failure> {
+    let others: Vec<&Dataset> = others.into_iter().flatten().collect();
+    let union = args.unseen_labels == UnseenLabels::Union;
+    let labels = Labels::from_training(train, if union { &others } else { &[] })?;
+    // A label that training lacks ends the run here, before anything is computed.
+    for data in &others {
+        labels.ids(data)?;
+    }
+    let base = folder.config.labels()?;
+    Ok(base.and_then(|names| labels.in_order_of(&names)).unwrap_or(labels))
+}

@@ -1,0 +1,162 @@
+//! The model card and the one-file report of a run.
+
+use xexp_backbones::checkpoint::LoadReport;
+use xexp_heads::HeadPlan;
+use xexp_report::plot::{HeatMap, LineChart, Reliability, Series};
+use xexp_report::{Block, Card, HeadNumbers, History, Metric, Page, Row, Section};
+use xexp_train::metrics::Scores;
+
+use super::data::Examples;
+use super::results::Results;
+use super::{Args, Plan};
+use crate::failure::Failure;
+
+/// Most classes whose confusion matrix is still readable as a plot.
+const PLOTTED_CLASSES: usize = 40;
+
+/// The command line as typed.
+pub fn command() -> String {
+    std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a POSIX shell would take it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_string();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Architecture and system that this program was built for.
+pub fn target() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+/// The scores to report: the test set's if there is one.
+fn reported(results: &Results) -> (&'static str, &Scores) {
+    results.test.as_ref().map_or(("validation", &results.valid), |test| ("test", test))
+}
+
+/// The model card.
+///
+/// # Errors
+/// None in practice: the tables are well formed.
+pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) -> Result<String, Failure> {
+    let (split, scores) = reported(results);
+    let metric = |name: &str, kind: &str, value| Metric { name: name.into(), kind: kind.into(), value };
+    let name = plan.output.file_name().map_or("model".to_string(), |n| n.to_string_lossy().into_owned());
+    let t = &args.training;
+    let settings = [
+        ("strategy", format!("{:?}", t.strategy).to_lowercase()),
+        ("epochs", results.epochs.to_string()),
+        ("batch size", (args.shared.batch_size.get() * t.accumulate.get()).to_string()),
+        ("learning rate", results.lr.to_string()),
+        ("head learning rate", results.head_lr.to_string()),
+        ("schedule", format!("{:?}", t.schedule).to_lowercase()),
+        ("warm-up", t.warmup.to_string()),
+        ("weight decay", t.weight_decay.to_string()),
+        ("clip", t.clip.to_string()),
+        ("maximum length", examples.receipt.max_length.to_string()),
+        ("seed", args.shared.seed.to_string()),
+    ];
+    let card = Card {
+        name,
+        location: plan.output.display().to_string(),
+        base_model: None,
+        evaluation: None,
+        metrics: vec![
+            metric("Accuracy", "accuracy", scores.accuracy),
+            metric("Macro F1", "f1", scores.macro_f1),
+            metric("MCC", "matthews_correlation", scores.mcc),
+        ],
+        results: scores.table()?,
+        per_class: scores.class_table()?,
+        head: HeadNumbers {
+            init: results.head.init.clone(),
+            std: results.head.std,
+            predicted_logit_variance: results.head.predicted_logit_variance,
+            measured_logit_variance: results.head.measured_logit_variance,
+            initial_loss: results.head.initial_loss,
+            ln_classes: results.head.ln_classes,
+        },
+        hyper_parameters: settings.map(|(name, value)| (name.to_string(), value)).to_vec(),
+        data_notes: notes(split, examples),
+        command: command(),
+        versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
+    };
+    Ok(card.markdown()?)
+}
+
+fn notes(split: &str, examples: &Examples) -> Vec<String> {
+    let mut notes = vec![format!("The scores above are of the {split} examples.")];
+    for s in &examples.receipt.splits {
+        notes.push(format!(
+            "{}: {} examples; {} longer than {} tokens and cut; {} duplicates.",
+            s.name, s.rows_used, s.truncated.texts, examples.receipt.max_length, s.duplicates
+        ));
+    }
+    for leak in &examples.receipt.leaks {
+        notes.push(format!("{} examples of {} have a text of {}.", leak.rows, leak.to, leak.from));
+    }
+    notes
+}
+
+/// The report as one HTML file.
+///
+/// # Errors
+/// A history that cannot be read back.
+pub fn page(
+    plan: &Plan,
+    load: &LoadReport,
+    head: &HeadPlan,
+    examples: &Examples,
+    results: &Results,
+) -> Result<String, Failure> {
+    let (split, scores) = reported(results);
+    let history = History::read(plan.output.join("metrics.csv"))?;
+    let mut outcome = vec![Block::Table(format!("On the {split} examples"), scores.table()?)];
+    outcome.push(Block::Table("By class".to_string(), scores.class_table()?));
+    if scores.confusion.len() <= PLOTTED_CLASSES {
+        let labels = examples.labels.names().to_vec();
+        let map =
+            HeatMap { title: "Truth by prediction".to_string(), labels, counts: scores.confusion.clone() };
+        outcome.push(Block::Plot(map.svg()?));
+    }
+    let bins = Reliability { title: "Confidence and accuracy".to_string(), bins: scores.reliability.clone() };
+    outcome.push(Block::Plot(bins.svg()?));
+    let section = |heading: &str, blocks| Section { heading: heading.to_string(), blocks };
+    let page = Page {
+        title: "Fine-tuning report".to_string(),
+        summary: format!(
+            "{} examples, {} steps, {:.1} s on {}",
+            results.train_examples, results.steps, results.seconds, results.device
+        ),
+        sections: vec![
+            section("Results", outcome),
+            section("Course", vec![Block::Plot(curves(&history).svg())]),
+            section("Head plan", vec![Block::Code(head.to_string())]),
+            section("Data", vec![Block::Code(examples.receipt.to_string())]),
+            section("Weights", vec![Block::Text(load.to_string())]),
+            section("Command", vec![Block::Code(command())]),
+        ],
+    };
+    Ok(page.html())
+}
+
+fn curves(history: &[Row]) -> LineChart {
+    let series = |name: &str, value: fn(&Row) -> Option<f64>| Series {
+        name: name.to_string(),
+        points: history.iter().filter_map(|row| Some((row.step as f64, value(row)?))).collect(),
+    };
+    LineChart {
+        title: "Loss and macro-F1".to_string(),
+        x_label: "step".to_string(),
+        y_label: String::new(),
+        series: vec![
+            series("training loss", |row| row.loss),
+            series("validation loss", |row| row.valid.map(|v| v.loss)),
+            series("validation macro-F1", |row| row.valid.map(|v| v.macro_f1)),
+        ],
+    }
+}

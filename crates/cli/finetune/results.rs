@@ -1,0 +1,139 @@
+//! `results.json`, and what is printed at the end.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use xexp_heads::HeadPlan;
+use xexp_train::metrics::Scores;
+
+use super::args::Strategy;
+use super::data::Examples;
+use super::training::Trained;
+use super::{Args, Plan};
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::stdout;
+
+/// The figures of a finished run.
+#[derive(Debug, Serialize)]
+pub struct Results {
+    /// What was learned.
+    pub task: &'static str,
+    /// Which weights were trained.
+    pub strategy: Strategy,
+    /// Number of training examples.
+    pub train_examples: usize,
+    /// Passes over them.
+    pub epochs: u64,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub best_step: u64,
+    /// Wall time of training, in seconds; of the last part, when it was resumed.
+    pub seconds: f64,
+    /// Training examples a second.
+    pub examples_per_second: f64,
+    /// Peak learning rates.
+    pub lr: f64,
+    /// Peak learning rate of the head.
+    pub head_lr: f64,
+    /// Scores on the validation examples.
+    pub valid: Scores,
+    /// Scores on the test examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<Scores>,
+    /// How the head began.
+    pub head: Head,
+    /// What computed.
+    pub device: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// SHA-256 of `model.safetensors`.
+    pub weights_sha256: String,
+}
+
+/// How the head began.
+#[derive(Debug, Serialize)]
+pub struct Head {
+    /// The rule.
+    pub init: String,
+    /// Standard deviation of its weights.
+    pub std: f64,
+    /// From the features' moments.
+    pub predicted_logit_variance: f64,
+    /// Of the head as drawn.
+    pub measured_logit_variance: f64,
+    /// From the logits' law; null where it is beyond the formula.
+    pub predicted_initial_loss: Option<f64>,
+    /// Of the head as drawn.
+    pub initial_loss: f64,
+    /// Cross-entropy of equal logits.
+    pub ln_classes: f64,
+}
+
+impl Results {
+    /// The results of a run.
+    pub fn new(
+        args: &Args,
+        plan: &Plan,
+        examples: &Examples,
+        head: &HeadPlan,
+        trained: &Trained,
+        (valid, test): (Scores, Option<Scores>),
+        weights_sha256: String,
+    ) -> Self {
+        Results {
+            task: "single_label_classification",
+            strategy: args.training.strategy,
+            train_examples: examples.train.samples.len(),
+            epochs: trained.epochs,
+            steps: trained.steps,
+            best_step: trained.best_step,
+            seconds: trained.seconds,
+            examples_per_second: trained.examples_seen as f64 / trained.seconds.max(1e-9),
+            lr: trained.lr.0,
+            head_lr: trained.lr.1,
+            valid,
+            test,
+            head: Head {
+                init: head.init.clone(),
+                std: head.std,
+                predicted_logit_variance: head.predicted.logit_variance,
+                measured_logit_variance: head.measured_logit_variance,
+                predicted_initial_loss: head.predicted.initial_loss,
+                initial_loss: head.initial_loss,
+                ln_classes: head.ln_classes,
+            },
+            device: plan.device.to_string(),
+            seed: args.shared.seed,
+            weights_sha256,
+        }
+    }
+
+    /// Prints the results: for people a few lines, for programs the very object of `results.json`.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn print(&self, format: Format, output: &Path) -> Result<(), Failure> {
+        if format == Format::Json {
+            return stdout::write(stdout::json(self)?.as_bytes());
+        }
+        let mut text = String::new();
+        for (name, scores) in [("validation", Some(&self.valid)), ("test", self.test.as_ref())] {
+            if let Some(scores) = scores {
+                let _ = writeln!(text, "{name}\n{}", scores.table()?.markdown());
+            }
+        }
+        let _ = writeln!(
+            text,
+            "{} steps in {:.1} s ({:.0} examples/s); best weights of step {}, in {}",
+            self.steps,
+            self.seconds,
+            self.examples_per_second,
+            self.best_step,
+            output.display()
+        );
+        stdout::write(text.as_bytes())
+    }
+}

@@ -1,0 +1,180 @@
+//! Everything that a finished run leaves in its output folder.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use xexp_backbones::checkpoint::{LoadReport, serialize};
+use xexp_backbones::folder::Folder;
+use xexp_data::Labels;
+use xexp_heads::{Classifier, HeadPlan};
+use xexp_report::atomic;
+use xexp_train::Checkpoints;
+
+use super::data::Examples;
+use super::results::Results;
+use super::{Args, Plan, report};
+use crate::failure::Failure;
+use crate::stdout::json;
+
+/// SHA-256 of a file, in lower-case hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(path: &Path) -> Result<String, Failure> {
+    let failed =
+        |error: &std::io::Error| Failure::input(format!("cannot read {}", path.display())).because(error);
+    let mut file = std::fs::File::open(path).map_err(|e| failed(&e))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece).map_err(|e| failed(&e))? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&piece[..n]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The files that make a folder of weights a model that transformers opens: the configuration with our classes,
+/// and the tokenizer's files byte for byte.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn companions(
+    folder: &Folder,
+    classifier: &Classifier,
+    labels: &Labels,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut files = vec![("config.json".to_string(), config(folder, classifier, labels)?.into_bytes())];
+    for path in folder.companions() {
+        let content = std::fs::read(&path)
+            .map_err(|error| Failure::input(format!("cannot read {}", path.display())).because(&error))?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        files.push((name, content));
+    }
+    Ok(files)
+}
+
+/// The base configuration with the classifier's own fields, in transformers' spelling.
+fn config(folder: &Folder, classifier: &Classifier, labels: &Labels) -> Result<String, Failure> {
+    let mut fields = folder.config.fields.clone();
+    let names = labels.names();
+    let id2label: Map<String, Value> =
+        names.iter().enumerate().map(|(id, name)| (id.to_string(), serde_json::json!(name))).collect();
+    let label2id: Map<String, Value> =
+        names.iter().enumerate().map(|(id, name)| (name.clone(), serde_json::json!(id))).collect();
+    for (field, value) in [
+        ("architectures", serde_json::json!([classifier.family.classifier_architecture])),
+        ("id2label", Value::Object(id2label)),
+        ("label2id", Value::Object(label2id)),
+        ("problem_type", serde_json::json!("single_label_classification")),
+        // Version 5 of transformers reads the first spelling, version 4 the second.
+        ("dtype", serde_json::json!("float32")),
+        ("torch_dtype", serde_json::json!("float32")),
+    ] {
+        fields.insert(field.to_string(), value);
+    }
+    json(&Value::Object(fields))
+}
+
+/// Writes the model and its label table; returns the SHA-256 of the weights' file.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn model(
+    plan: &Plan,
+    folder: &Folder,
+    classifier: &Classifier,
+    examples: &Examples,
+) -> Result<String, Failure> {
+    for (name, content) in companions(folder, classifier, &examples.labels)? {
+        atomic::write(plan.output.join(name), content)?;
+    }
+    atomic::write(plan.output.join("labels.tsv"), examples.labels.to_tsv(&examples.train.data)?)?;
+    let bytes = serialize(&classifier.params)?;
+    let hash = hex(&Sha256::digest(&bytes));
+    atomic::write(plan.output.join("model.safetensors"), bytes)?;
+    Ok(hash)
+}
+
+/// Writes the manifest, the model card and the report.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn reports(
+    args: &Args,
+    plan: &Plan,
+    load: &LoadReport,
+    head: &HeadPlan,
+    examples: &Examples,
+    results: &Results,
+) -> Result<(), Failure> {
+    let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
+    write("run.json", json(&manifest(args, plan, load, examples)?)?)?;
+    write("README.md", report::card(args, plan, examples, results)?)?;
+    write("report.html", report::page(plan, load, head, examples, results)?)?;
+    Ok(())
+}
+
+/// What was run, on what, by what.
+fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) -> Result<Value, Failure> {
+    let mut inputs = Map::new();
+    inputs
+        .insert("model".to_string(), serde_json::json!({ "path": plan.model, "sha256": plan.model_sha256 }));
+    for split in &examples.receipt.splits {
+        inputs.insert(split.name.clone(), serde_json::json!({ "path": split.path, "sha256": split.sha256 }));
+    }
+    let seconds = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+    Ok(serde_json::json!({
+        "command": report::command(),
+        "config": args,
+        "seeds": { "run": args.shared.seed },
+        "versions": { "xexp": env!("CARGO_PKG_VERSION"), "target": report::target() },
+        "device": plan.device,
+        "threads": rayon::current_num_threads(),
+        "inputs": inputs,
+        "load_report": load,
+        "started_unix": seconds(plan.started),
+        "finished_unix": seconds(std::time::SystemTime::now()),
+    }))
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::environment(format!("cannot remove {}", path.display())).because(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The run's checkpoints, to look for or remove, not to resume from.
+fn checkpoints(plan: &Plan) -> Checkpoints {
+    Checkpoints { output: plan.output.clone(), identity: Default::default(), companions: vec![] }
+}
+
+/// Whether the run has a checkpoint.
+///
+/// # Errors
+/// When the output folder cannot be read.
+pub fn has_checkpoint(plan: &Plan) -> Result<bool, Failure> {
+    Ok(checkpoints(plan).exist()?)
+}
+
+/// Removes the checkpoints of a finished run.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn clear_checkpoints(plan: &Plan) -> Result<(), Failure> {
+    Ok(checkpoints(plan).clear()?)
+}

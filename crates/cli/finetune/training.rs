@@ -1,0 +1,266 @@
+//! Training, by either strategy, with its progress on stderr.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use xexp_backbones::Seed;
+use xexp_backbones::folder::Folder;
+use xexp_heads::Classifier;
+use xexp_report::{History, Row};
+use xexp_train::probe::{self, ProbeSettings};
+use xexp_train::schedule::Shape;
+use xexp_train::{Checkpoints, Event, Outcome, Run, Settings, predict};
+
+use super::args::{Schedule, Strategy};
+use super::data::Examples;
+use super::{Args, Plan};
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Passes over the training data where nothing is said.
+const EPOCHS: u32 = 3;
+/// Full-batch passes of a probe where nothing is said.
+const PASSES: u32 = 300;
+/// Peak learning rate where nothing is said. Source: Devlin et al. 2019, §A.3, the largest of those tried.
+const LR: f64 = 5e-5;
+
+/// How training went.
+pub struct Trained {
+    /// Optimiser steps, or passes of a probe.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub best_step: u64,
+    /// Epochs asked for, or passes of a probe made.
+    pub epochs: u64,
+    /// Peak learning rate of backbone and head.
+    pub lr: (f64, f64),
+    /// Wall time, in seconds, of this process's part.
+    pub seconds: f64,
+    /// Training examples that this process's steps saw, repeats counted.
+    pub examples_seen: u64,
+}
+
+/// Trains; `None` when a signal came first (and a checkpoint was written, where there are any).
+///
+/// # Errors
+/// Whatever stops the run: see [`xexp_train::Error`].
+pub fn train(
+    args: &Args,
+    plan: &Plan,
+    folder: &Folder,
+    classifier: &mut Classifier,
+    examples: &Examples,
+    stop: &AtomicBool,
+) -> Result<Option<Trained>, Failure> {
+    match args.training.strategy {
+        Strategy::Full => full(args, plan, folder, classifier, examples, stop),
+        Strategy::Probe => probe(args, plan, classifier, examples, stop),
+    }
+}
+
+fn settings(args: &Args) -> Settings {
+    let t = &args.training;
+    let lr = t.lr.unwrap_or(LR);
+    Settings {
+        epochs: t.epochs.map_or(EPOCHS, u32::from),
+        max_steps: t.max_steps.map(u64::from),
+        batch_size: args.shared.batch_size.get(),
+        accumulate: t.accumulate.get(),
+        lr,
+        head_lr: t.head_lr.unwrap_or(lr),
+        schedule: match t.schedule {
+            Schedule::Linear => Shape::Linear,
+            Schedule::Cosine => Shape::Cosine,
+            Schedule::Constant => Shape::Constant,
+        },
+        warmup: t.warmup,
+        weight_decay: t.weight_decay,
+        clip: t.clip,
+        seed: Seed(args.shared.seed),
+        log_every: t.log_every.get(),
+        checkpoint_every: t.checkpoint_every.map(u64::from),
+        patience: t.patience.map(u32::from),
+    }
+}
+
+fn full(
+    args: &Args,
+    plan: &Plan,
+    folder: &Folder,
+    classifier: &mut Classifier,
+    examples: &Examples,
+    stop: &AtomicBool,
+) -> Result<Option<Trained>, Failure> {
+    let settings = settings(args);
+    let checkpoints = Checkpoints {
+        output: plan.output.clone(),
+        identity: identity(args, plan, &settings, examples),
+        companions: super::save::companions(folder, classifier, &examples.labels)?,
+    };
+    let resume = args.resume && checkpoints.exist()?;
+    if args.resume && !resume && !args.shared.quiet {
+        eprintln!("no checkpoint had been written yet: starting from the beginning");
+    }
+    if !resume {
+        checkpoints.clear()?;
+    }
+    let total = settings.total_steps(examples.train.samples.len());
+    let (started, mut seen) = (Instant::now(), 0);
+    let mut display: Option<Progress> = None;
+    let mut events = |event: Event<'_>| match event {
+        Event::Step { step, total, examples, loss } => {
+            seen += examples as u64;
+            let display =
+                display.get_or_insert_with(|| Progress::new("training", step - 1, total, args.shared.quiet));
+            display.tick(step, Some(loss), examples);
+        }
+        Event::Evaluated { step, scores, best } if !args.shared.quiet => {
+            let note = if best { ", best so far" } else { "" };
+            let line = format!(
+                "step {step}: validation loss {:.4}, accuracy {:.4}, macro-F1 {:.4}{note}",
+                scores.loss, scores.accuracy, scores.macro_f1
+            );
+            match &display {
+                Some(display) => display.suspend(|| eprintln!("{line}")),
+                None => eprintln!("{line}"),
+            }
+        }
+        Event::Saved { path } => tracing::info!(path = %path.display(), "checkpoint"),
+        Event::Evaluated { .. } => (),
+    };
+    let run = Run {
+        classifier,
+        train: &examples.train.samples,
+        valid: &examples.valid.samples,
+        settings: &settings,
+        checkpoints: &checkpoints,
+        interrupted: stop,
+        events: &mut events,
+    };
+    let outcome = run.fit(resume)?;
+    if let Some(display) = display {
+        display.finish();
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    match outcome {
+        Outcome::Interrupted { step } => {
+            eprintln!("interrupted at step {step} of {total}: saved; go on with --resume");
+            Ok(None)
+        }
+        Outcome::Finished { steps, best_step } => Ok(Some(Trained {
+            steps,
+            best_step,
+            epochs: u64::from(settings.epochs),
+            lr: (settings.lr, settings.head_lr),
+            seconds,
+            examples_seen: seen,
+        })),
+    }
+}
+
+/// What must be the same for a resumed run to be the same run.
+fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTreeMap<String, Value> {
+    let hash = |part: &super::data::Part| Value::from(part.data.sha256.clone());
+    let entries = [
+        ("model", json!(plan.model_sha256)),
+        ("train", hash(&examples.train)),
+        ("valid", hash(&examples.valid)),
+        ("reading", json!(args.reading)),
+        ("split", json!(args.split)),
+        ("limit-train", json!(args.limit_train)),
+        ("train examples", json!(examples.train.samples.len())),
+        ("max-length", json!(examples.receipt.max_length)),
+        ("labels", json!(examples.labels.names())),
+        ("head-init", json!(args.head.head_init)),
+        ("head-scale", json!(args.head.head_scale)),
+        ("strategy", json!(args.training.strategy)),
+        ("epochs", json!(s.epochs)),
+        ("max-steps", json!(s.max_steps)),
+        ("batch-size", json!(s.batch_size)),
+        ("accumulate", json!(s.accumulate)),
+        ("lr", json!(s.lr)),
+        ("head-lr", json!(s.head_lr)),
+        ("schedule", json!(s.schedule)),
+        ("warmup", json!(s.warmup)),
+        ("weight-decay", json!(s.weight_decay)),
+        ("clip", json!(s.clip)),
+        ("seed", json!(s.seed.0)),
+        ("log-every", json!(s.log_every)),
+        ("patience", json!(s.patience)),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+}
+
+fn probe(
+    args: &Args,
+    plan: &Plan,
+    classifier: &mut Classifier,
+    examples: &Examples,
+    stop: &AtomicBool,
+) -> Result<Option<Trained>, Failure> {
+    let t = &args.training;
+    let settings = ProbeSettings {
+        passes: t.epochs.map_or(PASSES, u32::from),
+        lr: t.head_lr.or(t.lr),
+        patience: t.patience.map(u32::from),
+    };
+    let (started, batch) = (Instant::now(), args.shared.batch_size.get());
+    let parts = [("features", &examples.train), ("validation features", &examples.valid)];
+    let mut features = vec![];
+    for (what, part) in parts {
+        let total = part.samples.len() as u64;
+        let mut display = Progress::new(what, 0, total, args.shared.quiet);
+        let mut before = 0;
+        let found = predict::features(classifier, &part.samples, batch, stop, |done| {
+            display.tick(done as u64, None, done - std::mem::replace(&mut before, done));
+        })?;
+        display.finish();
+        match found {
+            Some(found) => features.push(found),
+            None => return interrupted_probe(),
+        }
+    }
+    let labels = parts.map(|(_, part)| part.samples.iter().map(|s| s.label).collect::<Vec<u32>>());
+    let count = examples.train.samples.len();
+    let mut history = History::create(plan.output.join("metrics.csv"))?;
+    let mut heard = |pass: u32, head_lr: f64, loss: f64, valid| {
+        let examples = u64::from(pass) * count as u64;
+        let step = u64::from(pass);
+        let (lr, grad_norm) = (0.0, None);
+        Ok(history.append(&Row {
+            step,
+            epoch: f64::from(pass),
+            examples,
+            lr,
+            head_lr,
+            loss: Some(loss),
+            grad_norm,
+            valid,
+        })?)
+    };
+    let (train, valid) = ((&features[0], &labels[0][..]), (&features[1], &labels[1][..]));
+    let Some(probed) = probe::fit(classifier, train, valid, &settings, stop, &mut heard)? else {
+        return interrupted_probe();
+    };
+    if !args.shared.quiet {
+        eprintln!(
+            "probe: {} passes at learning rate {:.4} (guaranteed limit 4/λ with λ = {:.3}), best after {}",
+            probed.passes, probed.lr, probed.lambda_max, probed.best_pass
+        );
+    }
+    Ok(Some(Trained {
+        steps: u64::from(probed.passes),
+        best_step: u64::from(probed.best_pass),
+        epochs: u64::from(probed.passes),
+        lr: (0.0, probed.lr),
+        seconds: started.elapsed().as_secs_f64(),
+        examples_seen: u64::from(probed.passes) * count as u64,
+    }))
+}
+
+fn interrupted_probe() -> Result<Option<Trained>, Failure> {
+    eprintln!("interrupted: a probe keeps no checkpoint; --resume computes its features again");
+    Ok(None)
+}

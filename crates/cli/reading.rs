@@ -1,0 +1,35 @@
+//! From the reading flags to the data crate's terms.
+
+use std::path::Path;
+
+use xexp_data::{BadRow, Dataset, Delimiter, Format, Source};
+
+use crate::args::{DataFormat, OnBadRow, Reading};
+use crate::failure::Failure;
+
+/// Reads a file as the flags say.
+///
+/// # Errors
+/// Whatever is wrong with the file, with its line.
+pub fn read(path: &Path, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {
+    let format = flags.data_format.map(|format| match format {
+        DataFormat::Csv => Format::Csv,
+        DataFormat::Tsv => Format::Tsv,
+        DataFormat::Jsonl => Format::Jsonl,
+        DataFormat::Json => Format::Json,
+    });
+    let source = Source {
+        path: path.to_path_buf(),
+        format,
+        delimiter: flags.delimiter.map(|c| c.to_string().parse::<Delimiter>()).transpose()?,
+        columns: flags.columns.clone(),
+        text_column: flags.text_column.clone(),
+        pair_column: flags.pair_column.clone(),
+        label_column: flags.label_column.clone(),
+        on_bad_row: match flags.on_bad_row {
+            OnBadRow::Error => BadRow::Error,
+            OnBadRow::Skip => BadRow::Skip,
+        },
+    };
+    Ok(xexp_data::read(&source, labelled)?)
+}
