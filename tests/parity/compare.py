@@ -3,8 +3,10 @@
 Each returns rows; a shape or a name that differs is a row that does not hold.
 """
 
+import csv
 import math
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +103,18 @@ def report(title: str, rows: list[Row], most: int = 40) -> bool:
     failures = sum(not row.holds for row in rows)
     print(f"  {len(rows) - failures} of {len(rows)} hold; {len(rows) - len(shown)} not shown", flush=True)
     return failures == 0
+
+
+def record(folder: Path, name: str, title: str, rows: list[Row]) -> None:
+    """Writes all rows to `name.csv`, and as a table under their title to `name.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = [(row.what, row.found, row.bound, "yes" if row.holds else "NO") for row in rows]
+    head = ("what", "found", "bound", "holds")
+    with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *cells])
+    lines = [" | ".join(line) for line in (head, ("---", "---:", "---:", "---"), *cells)]
+    text = f"### {title}\n\n" + "".join(f"| {line} |\n" for line in lines)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def finish(passed: bool) -> None:

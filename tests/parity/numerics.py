@@ -1,13 +1,18 @@
 """Holds the forward pass, the gradients and twenty optimiser steps against PyTorch on the real backbone.
 
-Usage: python tests/parity/numerics.py [forward] [backward] [steps]
+Usage: python tests/parity/numerics.py [forward] [backward] [steps] [--record FOLDER]
 """
 
 import argparse
+import datetime
+import functools
+import os
+import platform
 from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -25,16 +30,40 @@ def main() -> None:
     """Runs the named checks, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checks", nargs="*", help="forward, backward, steps; all of them by default")
-    checks = parser.parse_args().checks or ["forward", "backward", "steps"]
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="also write every row there, as tables")
+    arguments = parser.parse_args()
+    checks = arguments.checks or ["forward", "backward", "steps"]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     FOLDER.mkdir(parents=True, exist_ok=True)
     known = {"forward": forward, "backward": backward, "steps": steps}
     if unknown := set(checks) - set(known):
         raise SystemExit(f"no check called {', '.join(sorted(unknown))}")
+    if arguments.record:
+        machine(arguments.record)
     # Every check reports, also after a failure.
-    passed = [known[check]() for check in checks]
+    passed = [report(check, *known[check](), arguments.record) for check in checks]
     compare.finish(all(passed))
+
+
+def machine(folder: Path) -> None:
+    """Notes where and when the record was made."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    lines = [
+        f"date: {datetime.date.today()}",
+        f"machine: {names[0] if names else platform.processor()}, {os.cpu_count()} cores, {platform.system()}",
+        f"PyTorch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}",
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "machine.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def report(check: str, title: str, rows: list[compare.Row], record: Path | None) -> bool:
+    """Prints a check's rows and records them where asked; whether all hold."""
+    if record:
+        compare.record(record, check, title, rows)
+    return compare.report(title, rows)
 
 
 def head() -> Path:
@@ -59,10 +88,15 @@ def reference(head: Path):
     return model.eval()
 
 
+@functools.cache
+def tokenizer(side: str):
+    """Transformers' tokenizer, read once: a second or more each time."""
+    return AutoTokenizer.from_pretrained(ours.backbone(), padding_side=side)
+
+
 def batch(texts: list[str], side: str = "right") -> dict[str, torch.Tensor]:
     """Texts padded to the longest. Positions count real tokens: padding on the left changes nothing."""
-    tokenizer = AutoTokenizer.from_pretrained(ours.backbone(), padding_side=side)
-    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    inputs = tokenizer(side)(texts, padding=True, return_tensors="pt")
     inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
     return dict(inputs)
 
@@ -77,7 +111,7 @@ def example(mode: str, texts: Path, head: Path, *options: object) -> dict[str, n
 
 
 @torch.no_grad()
-def forward() -> bool:
+def forward() -> tuple[str, list[compare.Row]]:
     """Hidden states of every real token, pooled features and logits on 64 sentences, padded or not."""
     file, new = sentences.write(FOLDER / "forward.jsonl", 64), head()
     texts, _ = sentences.read(file)
@@ -86,7 +120,6 @@ def forward() -> bool:
     single = [outputs(model, batch([text])) for text in texts]
     theirs["one by one"] = {name: np.concatenate([one[name] for one in single]) for name in single[0]}
     tokens = theirs["one by one"]["lengths"]
-    print(f"64 sentences of {tokens.min()} to {tokens.max()} tokens, {tokens.sum()} together")
     rows = []
     for options in ([], ["--padded"]):
         found = example("forward", file, new, *options)
@@ -97,7 +130,8 @@ def forward() -> bool:
             # With padding on the left, transformers pools the padding in front of the sentence.
             for part in ("hidden",) if name == "padded left" else ("hidden", "pooled", "logits"):
                 rows += compare.close(f"{title}: {part}", found[part], expected[part])
-    return compare.report("Forward", rows)
+    title = f"Forward: 64 sentences of {tokens.min()} to {tokens.max()} tokens, {tokens.sum()} together"
+    return title, rows
 
 
 def outputs(model, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
@@ -112,7 +146,7 @@ def outputs(model, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     }
 
 
-def backward() -> bool:
+def backward() -> tuple[str, list[compare.Row]]:
     """The loss of one batch and its gradient in every tensor."""
     file, new = sentences.write(FOLDER / "backward.jsonl", 32), head()
     texts, labels = sentences.read(file)
@@ -122,10 +156,10 @@ def backward() -> bool:
     theirs = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
     found = example("backward", file, new)
     rows = compare.close("loss", found.pop("loss").reshape(()), loss.detach().numpy())
-    return compare.report(f"Backward: {len(theirs)} tensors", rows + compare.gradients(found, theirs))
+    return f"Backward: {len(theirs)} tensors", rows + compare.gradients(found, theirs)
 
 
-def steps() -> bool:
+def steps() -> tuple[str, list[compare.Row]]:
     """The losses of twenty AdamW steps at a constant rate, batches in the file's order, wrapping around."""
     file, new = sentences.write(FOLDER / "steps.jsonl", 160), head()
     texts, labels = sentences.read(file)
@@ -146,7 +180,8 @@ def steps() -> bool:
         optimizer.step()
         theirs.append(loss.item())
     found = example("steps", file, new, "--steps", STEPS, "--batch-size", BATCH, "--lr", LR)
-    return compare.report("Optimiser steps", compare.losses(found["losses"], np.array(theirs)))
+    title = f"Optimiser steps: AdamW, batch {BATCH}, learning rate {LR}"
+    return title, compare.losses(found["losses"], np.array(theirs))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ impl Input {
     /// # Errors
     /// [`Error::Input`] for lengths that differ or a row without tokens.
     pub fn from_padded(ids: &[u32], type_ids: &[u32], mask: &[u32], length: usize) -> Result<Self> {
-        if length == 0 || ids.len() != type_ids.len() || ids.len() != mask.len() || ids.len() % length != 0 {
+        if length == 0
+            || ids.len() != type_ids.len()
+            || ids.len() != mask.len()
+            || !ids.len().is_multiple_of(length)
+        {
             let (a, b, c) = (ids.len(), type_ids.len(), mask.len());
             let reason = format!("{a} ids, {b} type ids and {c} mask values do not make rows of {length}");
             return Err(Error::Input { reason });

@@ -65,7 +65,7 @@ impl TextEncoder {
             .map(|i| Block::declare(declared, &block(i), &spec.block_names, &spec.block))
             .collect();
         // Ports that were pretrained without a sentence task leave the pooler out.
-        let (init, origin) = (spec.block.init.clone(), Origin::CheckpointOrNew);
+        let (init, origin) = (spec.block.init, Origin::CheckpointOrNew);
         let pooler = Linear::declare(declared, spec.pooler_path, (width, width), init, origin);
         TextEncoder { embeddings, blocks, pooler, width, max_length: spec.max_length }
     }

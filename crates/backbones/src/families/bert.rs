@@ -74,7 +74,7 @@ fn declare(config: &Config, declared: &mut Declarations) -> Result<TextEncoder> 
             width,
             norm_eps,
             dropout,
-            init: init.clone(),
+            init,
             path: "bert.embeddings",
         },
         blocks: config.size("num_hidden_layers")?,

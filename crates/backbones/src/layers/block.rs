@@ -81,7 +81,7 @@ impl Block {
     /// Declares the weights under `path`.
     pub fn declare(declared: &mut Declarations, path: &str, names: &BlockNames, spec: &BlockSpec) -> Self {
         let linear = |declared: &mut Declarations, name: &str, sizes| {
-            Linear::declare(declared, &format!("{path}.{name}"), sizes, spec.init.clone(), Origin::Checkpoint)
+            Linear::declare(declared, &format!("{path}.{name}"), sizes, spec.init, Origin::Checkpoint)
         };
         let width = spec.width;
         let sum = |declared: &mut Declarations, norm: &str, place: &str| Residual {

@@ -47,7 +47,7 @@ impl Embeddings {
         let mut table = |name: &str, count: usize, what: &'static str| {
             let layer = Layer::Embedding { count, width };
             let name = format!("{path}.{name}.weight");
-            (declared.weight(name, layer, spec.init.clone(), Origin::Checkpoint), count, what)
+            (declared.weight(name, layer, spec.init, Origin::Checkpoint), count, what)
         };
         let tables = [
             table("word_embeddings", spec.vocabulary, "vocabulary"),
@@ -63,7 +63,7 @@ impl Embeddings {
         }
     }
 
-    fn indices<'a>(input: &'a Input) -> [&'a [u32]; 3] {
+    fn indices(input: &Input) -> [&[u32]; 3] {
         [&input.ids, &input.positions, &input.type_ids]
     }
 
