@@ -1,5 +1,6 @@
 //! From texts to samples: the tokenizer, the length limit, labels by id.
 
+use xexp_backbones::Error;
 use xexp_backbones::folder::Folder;
 use xexp_data::{Dataset, Encoded, Labels, Tokenizer};
 use xexp_train::Sample;
@@ -13,6 +14,8 @@ const DEFAULT_MAX_LENGTH: usize = 256;
 /// A tokenizer and how many tokens it may give.
 pub struct Encoder {
     tokenizer: Tokenizer,
+    /// Rows of the model's word table.
+    vocabulary: usize,
     /// Most tokens kept of a text.
     pub max_length: usize,
 }
@@ -28,15 +31,25 @@ impl Encoder {
             let message = format!("--max-length {max_length}: the model takes at most {limit} tokens");
             return Err(Failure::input(message).hint(format!("give at most --max-length {limit}")));
         }
-        Ok(Encoder { tokenizer: Tokenizer::from_file(&folder.tokenizer()?)?, max_length })
+        let vocabulary = folder.config.size("vocab_size")?;
+        Ok(Encoder { tokenizer: Tokenizer::from_file(&folder.tokenizer()?)?, vocabulary, max_length })
     }
 
     /// The tokens of each example.
     ///
     /// # Errors
-    /// A text that the tokenizer refuses.
+    /// A text that the tokenizer refuses, or a token that the model has no row for: found here, before hours of
+    /// training come to it.
     pub fn encode(&self, data: &Dataset) -> Result<Vec<Encoded>, Failure> {
-        Ok(self.tokenizer.encode_examples(&data.examples, self.max_length)?)
+        let encoded = self.tokenizer.encode_examples(&data.examples, self.max_length)?;
+        for (tokens, example) in encoded.iter().zip(&data.examples) {
+            if let Some(&id) = tokens.ids.iter().find(|&&id| id as usize >= self.vocabulary) {
+                let error = Error::TokenId { id, what: "vocabulary", count: self.vocabulary };
+                let message = format!("{}:{}: {error}", data.path.display(), example.line);
+                return Err(Failure::input(message).hint(error.hint().unwrap_or_default()));
+            }
+        }
+        Ok(encoded)
     }
 }
 
