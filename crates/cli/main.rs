@@ -20,6 +20,7 @@ mod places;
 mod predict;
 mod progress;
 mod reading;
+mod saved;
 mod scoring;
 mod signals;
 mod stdout;

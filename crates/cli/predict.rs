@@ -1,26 +1,21 @@
 //! `xexp predict`: labels for new input, one JSON object a line.
 
-use std::path::PathBuf;
-
 use clap::ValueHint;
 use serde::Serialize;
 use serde_json::json;
-use xexp_backbones::folder::Folder;
 use xexp_data::Dataset;
-use xexp_heads::Classifier;
 use xexp_report::atomic;
 use xexp_train::metrics::{Logits, log_softmax};
 use xexp_train::{Sample, predict};
 
 use crate::args::{Reading, Shared};
-use crate::device;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inputs::{Encoder, sample};
-use crate::output::{self, Existing};
+use crate::inputs::sample;
 use crate::progress::Progress;
 use crate::reading::read;
-use crate::{places, signals, stdout};
+use crate::saved::{Job, Model};
+use crate::{signals, stdout};
 
 /// The arguments of `xexp predict`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -38,28 +33,15 @@ pub struct Args {
     pub reading: Reading,
 }
 
-/// Where everything is, once the arguments have been held against this machine.
-#[derive(Debug)]
-struct Plan {
-    /// The folder of the saved model.
-    model: PathBuf,
-    /// The input to label.
-    input: PathBuf,
-    /// The folder for `predictions.jsonl`; stdout without it.
-    output: Option<PathBuf>,
-}
-
 /// Labels the input.
 ///
 /// # Errors
 /// Whatever ends the command early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
-    let plan = plan(args)?;
-    let folder = Folder::open(&plan.model)?;
-    let (classifier, names) = Classifier::open(&folder)?;
-    let data = read(&plan.input, &args.reading, false)?;
-    let encoder = Encoder::new(&folder, classifier.backbone.max_length(), &args.shared)?;
+    let job = Job::new(&args.shared, "--input", args.input.as_deref())?;
+    let Model { classifier, names, encoder } = job.open(&args.shared)?;
+    let data = read(&job.data, &args.reading, false)?;
     let samples: Vec<Sample> = encoder.encode(&data)?.iter().map(|encoded| sample(encoded, 0)).collect();
 
     let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);
@@ -70,7 +52,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     display.finish();
     let Some(logits) = logits else { return Ok(Exit::Interrupted) };
     let lines = lines(&data, &logits, &names)?;
-    match &plan.output {
+    match &job.output {
         Some(folder) => atomic::write(folder.join("predictions.jsonl"), lines)?,
         None => stdout::write(lines.as_bytes())?,
     }
@@ -89,21 +71,4 @@ fn lines(data: &Dataset, logits: &[f32], names: &[String]) -> Result<String, Fai
         text.push('\n');
     }
     Ok(text)
-}
-
-/// Checks what can be checked before any file is opened.
-fn plan(args: &Args) -> Result<Plan, Failure> {
-    let shared = &args.shared;
-    let model = places::model(shared.model.as_deref())?;
-    let input = args
-        .input
-        .as_deref()
-        .ok_or_else(|| Failure::input("no input").hint("give a .csv, .tsv or .jsonl file: --input FILE"))?;
-    let input = places::data("--input", input)?;
-    device::choose(shared.device, shared.precision, shared.quiet)?;
-    let output = shared.output.as_deref().map(PathBuf::from);
-    if let Some(folder) = &output {
-        output::prepare(folder, if shared.overwrite { Existing::Overwrite } else { Existing::Refuse })?;
-    }
-    Ok(Plan { model, input, output })
 }

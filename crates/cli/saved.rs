@@ -1,0 +1,64 @@
+//! What predict and evaluate begin with: a saved model, a file, perhaps an output folder.
+
+use std::path::PathBuf;
+
+use xexp_backbones::folder::Folder;
+use xexp_heads::Classifier;
+
+use crate::args::Shared;
+use crate::failure::Failure;
+use crate::inputs::Encoder;
+use crate::output::{self, Existing};
+use crate::{device, places};
+
+/// Where everything is, once the arguments have been held against this machine.
+pub struct Job {
+    /// The folder of the saved model.
+    model: PathBuf,
+    /// The data file.
+    pub data: PathBuf,
+    /// The folder for results; without it they are only printed.
+    pub output: Option<PathBuf>,
+}
+
+/// A saved model, ready to label texts.
+pub struct Model {
+    /// Backbone and head.
+    pub classifier: Classifier,
+    /// Label names by id.
+    pub names: Vec<String>,
+    /// The tokenizer.
+    pub encoder: Encoder,
+}
+
+impl Job {
+    /// Checks what can be checked before any file is opened. `flag` names the data file.
+    ///
+    /// # Errors
+    /// A model, a file, a device or an output folder that is not there or not usable.
+    pub fn new(shared: &Shared, flag: &str, given: Option<&str>) -> Result<Self, Failure> {
+        let model = places::model(shared.model.as_deref())?;
+        let data = given.ok_or_else(|| {
+            let hint = format!("give a .csv, .tsv, .jsonl or .json file: {flag} FILE");
+            Failure::input(format!("no {flag}")).hint(hint)
+        })?;
+        let data = places::data(flag, data)?;
+        device::choose(shared.device, shared.precision, shared.quiet)?;
+        let output = shared.output.as_deref().map(PathBuf::from);
+        if let Some(folder) = &output {
+            output::prepare(folder, if shared.overwrite { Existing::Overwrite } else { Existing::Refuse })?;
+        }
+        Ok(Job { model, data, output })
+    }
+
+    /// Opens the model.
+    ///
+    /// # Errors
+    /// A folder that holds no classifier that can be used.
+    pub fn open(&self, shared: &Shared) -> Result<Model, Failure> {
+        let folder = Folder::open(&self.model)?;
+        let (classifier, names) = Classifier::open(&folder)?;
+        let encoder = Encoder::new(&folder, classifier.backbone.max_length(), shared)?;
+        Ok(Model { classifier, names, encoder })
+    }
+}
