@@ -17,6 +17,8 @@ mod doctor;
 mod finetune;
 /// The backward pass of the whole classifier against finite differences.
 mod gradients;
+/// New heads: their variance, their initial loss, and what a probe learns.
+mod heads;
 /// Completions and manual pages.
 mod pages;
 /// How the tests drive the binary.

@@ -94,3 +94,37 @@ impl Config {
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Config { path: path.into(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn config(fields: Value) -> Config {
+        Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() }
+    }
+
+    #[test]
+    fn labels_are_in_the_order_of_their_ids_and_not_of_their_text() {
+        let names: Vec<String> = (0..12).map(|id| format!("class {id}")).collect();
+        // As text, "10" and "11" stand before "2".
+        let fields: Map<String, Value> =
+            names.iter().enumerate().rev().map(|(id, name)| (id.to_string(), json!(name))).collect();
+        assert_eq!(config(json!({ "id2label": fields })).labels().unwrap(), Some(names));
+        assert_eq!(config(json!({})).labels().unwrap(), None);
+        for wrong in [json!({"0": "a", "2": "b"}), json!({"x": "a"}), json!({"0": 1}), json!(["a"])] {
+            assert!(config(json!({ "id2label": wrong })).labels().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_and_a_null_are_the_default_and_a_wrong_type_is_an_error() {
+        let config = config(json!({ "p": null, "text": 3, "n": 2.5, "q": -0.1 }));
+        assert_eq!(config.dropout("p", 0.1).unwrap(), 0.1);
+        assert_eq!(config.text("absent", "gelu").unwrap(), "gelu");
+        assert!(config.text("text", "gelu").is_err() && config.number("id", 1.0).is_ok());
+        assert!(
+            config.size("n").is_err() && config.size("absent").is_err() && config.dropout("q", 0.0).is_err()
+        );
+    }
+}

@@ -116,3 +116,81 @@ impl Declarations {
         spellings.into_iter().find(|key| checkpoint.shape(key).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
+
+    /// A checkpoint of zeros.
+    fn checkpoint(tensors: &[(&'static str, &[usize])]) -> Checkpoint {
+        let zeros = [0u8; 256];
+        let view = |(name, shape): &(&'static str, &[usize])| {
+            let raw = &zeros[..4 * shape.iter().product::<usize>()];
+            (*name, TensorView::new(Dtype::F32, shape.to_vec(), raw).unwrap())
+        };
+        let bytes = safetensors::serialize(tensors.iter().map(view), None).unwrap();
+        Checkpoint::from_bytes("model.safetensors".as_ref(), bytes).unwrap()
+    }
+
+    const INIT: Init = Init::Normal { std: 0.5 };
+
+    fn declared() -> Declarations {
+        let mut declared = Declarations::default();
+        let mut weight = |name: &str, input, output, origin| {
+            declared.weight(name, Layer::Linear { input, output }, INIT, origin);
+        };
+        weight("body.weight", 3, 2, Origin::Checkpoint);
+        weight("pooler.weight", 2, 2, Origin::CheckpointOrNew);
+        weight("head.weight", 2, 4, Origin::New);
+        declared
+    }
+
+    #[test]
+    fn the_report_accounts_for_every_tensor_on_both_sides() {
+        let found = checkpoint(&[("body.weight", &[2, 3]), ("head.weight", &[7, 2]), ("other.weight", &[3])]);
+        let (_, report) = declared().load(&found, Seed(1)).unwrap();
+        assert_eq!(report.loaded, ["body.weight"]);
+        assert_eq!(report.new, ["pooler.weight", "head.weight"]);
+        assert_eq!(report.ignored, ["head.weight", "other.weight"]);
+        assert_eq!(report.wrong_shape, [("head.weight".to_string(), vec![7, 2], vec![4, 2])]);
+        let text = report.to_string();
+        assert!(text.contains("loaded 1 tensors") && text.contains("[7, 2], needed [4, 2]"), "{text}");
+    }
+
+    #[test]
+    fn an_optional_tensor_is_read_where_it_is() {
+        let found = checkpoint(&[("body.weight", &[2, 3]), ("pooler.weight", &[2, 2])]);
+        let (params, report) = declared().load(&found, Seed(1)).unwrap();
+        assert_eq!(report.new, ["head.weight"]);
+        let (id, _) = params.find("pooler.weight").unwrap();
+        assert_eq!(&*params.values(id).unwrap(), [0.0; 4]);
+    }
+
+    #[test]
+    fn a_missing_tensor_and_a_wrong_shape_are_errors_with_their_names() {
+        let error = declared().load(&checkpoint(&[]), Seed(1)).err().unwrap();
+        assert!(matches!(&error, Error::MissingTensors { count: 1, names, .. } if names == "body.weight"));
+        // Also where the tensor is optional: it is there, and is another model's.
+        let found = checkpoint(&[("body.weight", &[3, 2]), ("pooler.weight", &[2])]);
+        let error = declared().load(&found, Seed(1)).err().unwrap();
+        let Error::Shape { name, expected, found, others, .. } = error else { panic!("{error}") };
+        assert_eq!((name.as_str(), expected, found, others), ("body.weight", vec![2, 3], vec![3, 2], 1));
+    }
+
+    #[test]
+    fn a_new_weight_depends_on_its_name_and_not_on_the_order_of_declaration() {
+        let layer = Layer::Linear { input: 5, output: 3 };
+        let draw = |names: [&str; 2]| {
+            let mut declared = Declarations::default();
+            for name in names {
+                declared.weight(name, layer.clone(), INIT, Origin::New);
+            }
+            let (params, _) = declared.load(&checkpoint(&[]), Seed(9)).unwrap();
+            ["a", "b"].map(|name| params.values(params.find(name).unwrap().0).unwrap().to_vec())
+        };
+        let [a, b] = draw(["a", "b"]);
+        assert_eq!(draw(["b", "a"]), [a.clone(), b.clone()]);
+        assert_ne!(a, b);
+    }
+}

@@ -222,3 +222,102 @@ fn file<'a>(doing: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> E
 fn broken(path: &Path, error: &dyn std::error::Error) -> Error {
     Error::Checkpoint { path: path.into(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OptimizerSettings;
+    use serde_json::json;
+    use xexp_backbones::{Declarations, Origin, Seed};
+    use xexp_init::{Init, Layer};
+
+    fn params(seed: u64) -> Params {
+        let mut declared = Declarations::default();
+        let init = Init::Normal { std: 1.0 };
+        declared.weight("dense.weight", Layer::Linear { input: 3, output: 2 }, init, Origin::New);
+        // A safetensors file without tensors.
+        let nothing = b"\x02\0\0\0\0\0\0\0{}".to_vec();
+        let nothing = Checkpoint::from_bytes("none".as_ref(), nothing).unwrap();
+        declared.load(&nothing, Seed(seed)).unwrap().0
+    }
+
+    fn weights(params: &Params) -> Vec<u8> {
+        serialize(params).unwrap()
+    }
+
+    fn checkpoints(output: &Path, identity: Value) -> Checkpoints {
+        let identity = identity.as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Checkpoints {
+            output: output.into(),
+            identity,
+            companions: vec![("config.json".into(), b"{}".to_vec())],
+        }
+    }
+
+    #[test]
+    fn a_run_reads_back_bit_by_bit_from_the_newest_of_two_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = checkpoints(folder.path(), json!({ "seed": 1 }));
+        let params = params(1);
+        let (id, _) = params.find("dense.weight").unwrap();
+        let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
+        let v = vec![0.1, 1e-30, 3.0, 4.0, 5.0, 6.0];
+        optimizer.restore(&params, id, vec![-1.0; 6], v.clone()).unwrap();
+        let at = |step| Progress {
+            step,
+            best: Some((3, 0.1 + 0.2)),
+            losses: (1.0 / 3.0, 2),
+            ..Default::default()
+        };
+        for step in [5, 9, 10] {
+            run.save(&params, &optimizer, &at(step), (step == 10).then_some(&b"best"[..])).unwrap();
+        }
+        let kept: Vec<u64> = run.list().unwrap().into_iter().map(|(step, _)| step).collect();
+        assert_eq!(kept, [9, 10]);
+        // What a killed process was in the middle of writing is no checkpoint.
+        fs::create_dir(folder.path().join(".checkpoint-11.partial")).unwrap();
+
+        let other = self::params(2);
+        let mut fresh = Optimizer::new(&other, OptimizerSettings::default());
+        let resumed = run.resume(&other, &mut fresh).unwrap();
+        assert_eq!((resumed.progress, resumed.best.as_deref()), (at(10), Some(&b"best"[..])));
+        assert_eq!(weights(&other), weights(&params));
+        let (_, moments) = fresh.moments(&other).next().unwrap();
+        assert_eq!((&moments.m, &moments.v), (&vec![-1.0; 6], &v));
+        run.clear().unwrap();
+        assert!(!run.exist().unwrap());
+    }
+
+    #[test]
+    fn another_run_is_refused_by_the_setting_that_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = params(1);
+        let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
+        let first = checkpoints(folder.path(), json!({ "epochs": 3, "seed": 1 }));
+        let empty = first.resume(&params, &mut optimizer).err().unwrap();
+        assert!(matches!(empty, Error::NoCheckpoint { .. }) && empty.hint().is_some());
+        first.save(&params, &optimizer, &Progress::default(), None).unwrap();
+        for (now, expected) in [
+            (json!({ "epochs": 3, "seed": 2 }), ("seed", "1", "2")),
+            (json!({ "seed": 1 }), ("epochs", "3", "not set")),
+            (json!({ "epochs": 3, "lr": 0.1, "seed": 1 }), ("lr", "not set", "0.1")),
+        ] {
+            let error = checkpoints(folder.path(), now).resume(&params, &mut optimizer).err().unwrap();
+            let Error::OtherRun { what, then, now, .. } = error else { panic!("{error}") };
+            assert_eq!((&*what, &*then, &*now), expected);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_whole_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = checkpoints(folder.path(), json!({}));
+        let params = params(1);
+        let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
+        let path = run.save(&params, &optimizer, &Progress::default(), None).unwrap();
+        fs::write(path.join("xexp_state.json"), "{\"version\": 1").unwrap();
+        assert!(matches!(run.resume(&params, &mut optimizer), Err(Error::Checkpoint { .. })));
+        fs::remove_file(path.join("xexp_state.json")).unwrap();
+        assert!(matches!(run.resume(&params, &mut optimizer), Err(Error::File { doing: "read", .. })));
+    }
+}

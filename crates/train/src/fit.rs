@@ -272,3 +272,25 @@ fn restore(classifier: &Classifier, bytes: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xexp_backbones::Seed;
+
+    #[test]
+    fn an_epochs_order_has_each_example_once_and_is_its_own() {
+        let orders: Vec<Vec<usize>> = (0..5).map(|epoch| order(Seed(3), epoch, 100)).collect();
+        for (epoch, found) in orders.iter().enumerate() {
+            let mut sorted = found.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+            assert_eq!(*found, order(Seed(3), epoch as u64, 100));
+            // Two random orders agree in one place on average, in more than ten once in ten million.
+            for other in orders[..epoch].iter().chain([&order(Seed(4), epoch as u64, 100)]) {
+                assert!(found.iter().zip(other).filter(|(a, b)| a == b).count() <= 10);
+            }
+        }
+        assert!(order(Seed(3), 0, 0).is_empty());
+    }
+}

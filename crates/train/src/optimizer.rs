@@ -92,3 +92,78 @@ impl Optimizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xexp_backbones::checkpoint::Checkpoint;
+    use xexp_backbones::{Declarations, Origin, Seed};
+    use xexp_init::{Init, Layer};
+
+    /// Ones: a matrix, a table, a bias and a norm's weight.
+    fn params() -> Params {
+        let mut declared = Declarations::default();
+        for (name, layer) in [
+            ("dense.weight", Layer::Linear { input: 3, output: 2 }),
+            ("dense.bias", Layer::Vector { len: 2 }),
+            ("embeddings.weight", Layer::Embedding { count: 4, width: 3 }),
+            ("LayerNorm.weight", Layer::Vector { len: 3 }),
+        ] {
+            declared.weight(name, layer, Init::Constant(1.0), Origin::New);
+        }
+        // A safetensors file without tensors.
+        let nothing = b"\x02\0\0\0\0\0\0\0{}".to_vec();
+        let nothing = Checkpoint::from_bytes("none".as_ref(), nothing).unwrap();
+        declared.load(&nothing, Seed(0)).unwrap().0
+    }
+
+    fn first(params: &Params, name: &str) -> f32 {
+        params.values(params.find(name).unwrap().0).unwrap()[0]
+    }
+
+    #[test]
+    fn without_a_gradient_matrices_decay_and_biases_norms_and_frozen_weights_stay() {
+        let mut params = params();
+        params.train_only(|name| name != "embeddings.weight");
+        let settings = OptimizerSettings { weight_decay: 0.1, ..Default::default() };
+        let mut optimizer = Optimizer::new(&params, settings);
+        let grads = Grads::new(&params);
+        for step in 1..=2 {
+            optimizer.step(&params, &grads, step, |_| 0.5, 1.0).unwrap();
+        }
+        // (1 − 0.5·0.1)², rounded twice.
+        assert!((first(&params, "dense.weight") - 0.9025).abs() < 2e-7);
+        for name in ["dense.bias", "LayerNorm.weight", "embeddings.weight"] {
+            assert_eq!(first(&params, name), 1.0, "{name}");
+        }
+        let with: Vec<&str> = optimizer.moments(&params).map(|(name, _)| name).collect();
+        assert_eq!(with, ["dense.weight", "dense.bias", "LayerNorm.weight"]);
+    }
+
+    #[test]
+    fn each_weight_moves_by_the_rate_of_its_name() {
+        let params = params();
+        let mut optimizer =
+            Optimizer::new(&params, OptimizerSettings { weight_decay: 0.0, ..Default::default() });
+        let mut grads = Grads::new(&params);
+        for (id, _) in params.iter() {
+            grads.slot(id).unwrap().fill(3.0);
+        }
+        let rate = |name: &str| if name.starts_with("dense") { 0.25 } else { 0.0 };
+        optimizer.step(&params, &grads, 1, rate, 1.0).unwrap();
+        // The first step of Adam is the rate, whatever the gradient, to ε/3 and rounding.
+        assert!((first(&params, "dense.bias") - 0.75).abs() < 1e-6);
+        assert_eq!(first(&params, "LayerNorm.weight"), 1.0);
+    }
+
+    #[test]
+    fn moments_that_do_not_fit_are_refused() {
+        let params = params();
+        let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
+        let (id, _) = params.find("dense.bias").unwrap();
+        assert!(optimizer.restore(&params, id, vec![0.0; 3], vec![0.0; 2]).is_err());
+        optimizer.restore(&params, id, vec![1.0, 2.0], vec![3.0, 4.0]).unwrap();
+        let (_, moments) = optimizer.moments(&params).find(|(name, _)| *name == "dense.bias").unwrap();
+        assert_eq!((&moments.m[..], &moments.v[..]), (&[1.0, 2.0][..], &[3.0, 4.0][..]));
+    }
+}

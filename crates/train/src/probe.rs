@@ -269,4 +269,24 @@ mod tests {
             .collect();
         assert!((lambda_max(&x, 2) - 20.0).abs() < 1e-4);
     }
+
+    #[test]
+    fn plain_descent_at_the_guaranteed_rate_never_rises() {
+        // Descent in each step is Böhning's bound: the loss curves by at most λ_max/2, and the rate is 4/λ_max.
+        let features = features();
+        let labels: Vec<u32> = (0..200).map(|i| u32::from((i as f32).sin() > 0.3)).collect();
+        let scale = Standard::of(&features);
+        let x = scale.apply(&features);
+        let rate = head_theory::guaranteed_learning_rate(lambda_max(&x, 3).max(1.0)).unwrap() as f32;
+        let mut head = scale.standardise(&[0.3, -2.0, 0.1, 1.0, 0.5, -0.2], &[3.0, -3.0]);
+        let mut losses = vec![];
+        for _ in 0..100 {
+            let (loss, dw, db) = head.gradient(&x, &labels);
+            losses.push(loss);
+            head = head.stepped(&dw, &db, rate);
+        }
+        // Rounding of the weights in f32 may undo what a step has gained near the end.
+        assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-7), "{losses:?}");
+        assert!(losses[99] < 0.5 * losses[0], "{losses:?}");
+    }
 }

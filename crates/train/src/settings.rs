@@ -91,3 +91,60 @@ impl Settings {
         self.max_steps.map_or(all, |limit| limit.min(all))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            epochs: 3,
+            max_steps: None,
+            batch_size: 8,
+            accumulate: 2,
+            lr: 5e-5,
+            head_lr: 1e-3,
+            schedule: Shape::Linear,
+            warmup: 0.1,
+            weight_decay: 0.01,
+            clip: 1.0,
+            seed: Seed(1),
+            log_every: 10,
+            checkpoint_every: None,
+            patience: None,
+        }
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        assert!(settings().check().is_ok());
+        type Change = fn(&mut Settings);
+        let wrong: [(&str, Change); 10] = [
+            ("epochs", |s| s.epochs = 0),
+            ("max steps", |s| s.max_steps = Some(0)),
+            ("batch size", |s| s.batch_size = 0),
+            ("accumulate", |s| s.accumulate = 0),
+            ("learning rate", |s| s.lr = -1e-9),
+            ("learning rate", |s| s.lr = f64::NAN),
+            ("head learning rate", |s| s.head_lr = f64::INFINITY),
+            ("weight decay", |s| s.weight_decay = -0.1),
+            ("clip", |s| s.clip = f64::NAN),
+            ("log every", |s| s.log_every = 0),
+        ];
+        for (name, change) in wrong {
+            let mut settings = settings();
+            change(&mut settings);
+            assert!(matches!(settings.check(), Err(Error::Setting { what, .. }) if what == name), "{name}");
+        }
+        let warmup = Settings { warmup: 1.5, ..settings() };
+        assert!(matches!(warmup.rates(100), Err(Error::Schedule(_))));
+    }
+
+    #[test]
+    fn an_epochs_short_last_step_counts() {
+        // 100 examples in steps of 16: six whole ones and one of four.
+        assert_eq!((settings().steps_per_epoch(100), settings().total_steps(100)), (7, 21));
+        assert_eq!(Settings { max_steps: Some(5), ..settings() }.total_steps(100), 5);
+        assert_eq!(Settings { max_steps: Some(50), ..settings() }.total_steps(100), 21);
+    }
+}

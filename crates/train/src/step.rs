@@ -103,3 +103,36 @@ fn norm(params: &Params, grads: &Grads, step: u64) -> Result<f64> {
     }
     Ok(total.sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xexp_backbones::checkpoint::Checkpoint;
+    use xexp_backbones::{Declarations, Origin};
+    use xexp_init::{Init, Layer};
+
+    #[test]
+    fn the_norm_is_that_of_all_gradients_and_names_the_one_that_is_no_number() {
+        let mut declared = Declarations::default();
+        let vector = |len| (Layer::Vector { len }, Init::Constant(0.0));
+        for (name, (layer, init)) in [("a", vector(2)), ("b", vector(1)), ("frozen", vector(3))] {
+            declared.weight(name, layer, init, Origin::New);
+        }
+        // A safetensors file without tensors.
+        let nothing = b"\x02\0\0\0\0\0\0\0{}".to_vec();
+        let nothing = Checkpoint::from_bytes("none".as_ref(), nothing).unwrap();
+        let (mut params, _) = declared.load(&nothing, Seed(0)).unwrap();
+        params.train_only(|name| name != "frozen");
+        let mut grads = Grads::new(&params);
+        let id = |name: &str| params.find(name).unwrap().0;
+        grads.slot(id("a")).unwrap().copy_from_slice(&[2.0, -3.0]);
+        grads.slot(id("b")).unwrap().copy_from_slice(&[6.0]);
+        // 4 + 9 + 36 = 49.
+        assert_eq!(norm(&params, &grads, 7).unwrap(), 7.0);
+        for wrong in [f32::NAN, f32::INFINITY] {
+            grads.slot(id("b")).unwrap()[0] = wrong;
+            let found = norm(&params, &grads, 7);
+            assert!(matches!(found, Err(Error::NonFiniteGradient { step: 7, name }) if name == "b"));
+        }
+    }
+}

@@ -139,6 +139,57 @@ fn corrupt(path: &Path, reason: String) -> Error {
 mod tests {
     use super::*;
 
+    use safetensors::tensor::TensorView;
+
+    fn file(dtype: Dtype, raw: &[u8], shape: &[usize]) -> Vec<u8> {
+        let view = TensorView::new(dtype, shape.to_vec(), raw).unwrap();
+        safetensors::serialize([("w", view)], None).unwrap()
+    }
+
+    fn values(bytes: Vec<u8>) -> Result<Vec<f32>> {
+        Checkpoint::from_bytes("w.safetensors".as_ref(), bytes)?.values("w")
+    }
+
+    #[test]
+    fn every_kind_of_float_reads_to_the_same_values() {
+        let expected = [1.5f32, -2.0, 0.25, 0.0];
+        // The bits by IEEE 754 and by bf16's definition, the upper half of an f32.
+        let f16 = [0x3e00u16, 0xc000, 0x3400, 0].map(u16::to_le_bytes).concat();
+        let bf16 = [0x3fc0u16, 0xc000, 0x3e80, 0].map(u16::to_le_bytes).concat();
+        let f32 = expected.map(f32::to_le_bytes).concat();
+        let f64 = expected.map(|v| f64::from(v).to_le_bytes()).concat();
+        for (dtype, raw) in [(Dtype::F16, f16), (Dtype::BF16, bf16), (Dtype::F32, f32), (Dtype::F64, f64)] {
+            assert_eq!(values(file(dtype, &raw, &[2, 2])).unwrap(), expected, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_and_what_is_no_number_are_refused_by_name() {
+        let found = values(file(Dtype::I64, &[0; 16], &[2]));
+        assert!(matches!(found, Err(Error::DType { name, found, .. }) if (&*name, &*found) == ("w", "I64")));
+        // 1e300 is a number until it is one of 32 bits.
+        for raw in [f64::NAN, f64::INFINITY, 1e300].map(f64::to_le_bytes) {
+            let found = values(file(Dtype::F64, &raw, &[1]));
+            assert!(matches!(found, Err(Error::NotFinite { name, .. }) if name == "w"));
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_or_too_long_is_corrupt() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let whole = file(Dtype::F32, &[1; 24], &[2, 3]);
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = Checkpoint::open(&path).err().unwrap();
+            assert!(matches!(error, Error::Corrupt { .. }) && error.hint().is_some(), "{length}: {error}");
+        }
+        std::fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
+        assert!(matches!(Checkpoint::open(&path), Err(Error::Corrupt { .. })));
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(Checkpoint::open(&path).unwrap().shape("w"), Some(vec![2, 3]));
+    }
+
     #[test]
     fn every_half_is_that_of_candle() {
         use candle_core::{DType, Device, Tensor};
