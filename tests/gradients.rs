@@ -32,14 +32,13 @@ pub fn samples() -> Vec<Sample> {
         let ids: Vec<u32> = (0..length).map(|_| stream.below(count) as u32).collect();
         let second = if index == 2 { length / 2 } else { length };
         let type_ids = (0..length).map(|place| u32::from(place >= second)).collect();
-        Sample { ids, type_ids, label: (index % CLASSES) as u32 }
+        Sample::text(ids, type_ids, (index % CLASSES) as u32)
     };
     [5, 1, 12, 3, 7, 9, 4].into_iter().enumerate().map(sample).collect()
 }
 
 pub fn packed(samples: &[Sample]) -> (Input, Vec<u32>) {
-    let input = Input::pack(samples.iter().map(|s| (&s.ids[..], &s.type_ids[..]))).unwrap();
-    (input, samples.iter().map(|s| s.label).collect())
+    xexp_train::pack(samples.iter()).unwrap()
 }
 
 /// Mean cross-entropy in double precision, and its gradient with respect to the logits.

@@ -21,18 +21,23 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// The tokenizer of a model whose longest sequence is `limit`.
+    /// The tokenizer of a model; it gives at most as many tokens as the model has positions for.
     ///
     /// # Errors
     /// A tokenizer that cannot be read, a `--max-length` beyond the limit.
-    pub fn new(folder: &Folder, limit: usize, shared: &Shared) -> Result<Self, Failure> {
+    pub fn new(folder: &Folder, shared: &Shared) -> Result<Self, Failure> {
+        let limit = folder.config.size("max_position_embeddings")?;
         let max_length = shared.max_length.map_or(limit.min(DEFAULT_MAX_LENGTH), usize::from);
         if max_length > limit {
             let message = format!("--max-length {max_length}: the model takes at most {limit} tokens");
             return Err(Failure::input(message).hint(format!("give at most --max-length {limit}")));
         }
         let vocabulary = folder.config.size("vocab_size")?;
-        Ok(Encoder { tokenizer: Tokenizer::from_file(&folder.tokenizer()?)?, vocabulary, max_length })
+        Ok(Encoder {
+            tokenizer: Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?,
+            vocabulary,
+            max_length,
+        })
     }
 
     /// The tokens of each example.
@@ -64,5 +69,5 @@ pub fn labelled(encoded: &[Encoded], data: &Dataset, labels: &Labels) -> Result<
 
 /// An encoding under the id of its label; 0 where there is none to know.
 pub fn sample(encoded: &Encoded, label: u32) -> Sample {
-    Sample { ids: encoded.ids.clone(), type_ids: encoded.type_ids.clone(), label }
+    Sample::text(encoded.ids.clone(), encoded.type_ids.clone(), label)
 }

@@ -20,6 +20,7 @@ mod places;
 mod predict;
 mod progress;
 mod reading;
+mod running;
 mod saved;
 mod scoring;
 mod signals;

@@ -58,7 +58,7 @@ impl Job {
     pub fn open(&self, shared: &Shared) -> Result<Model, Failure> {
         let folder = Folder::open(&self.model)?;
         let (classifier, names) = Classifier::open(&folder)?;
-        let encoder = Encoder::new(&folder, classifier.backbone.max_length(), shared)?;
+        let encoder = Encoder::new(&folder, shared)?;
         Ok(Model { classifier, names, encoder })
     }
 }

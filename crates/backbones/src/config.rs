@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use xexp_kernels::Activation;
 
 /// The fields of a `config.json`, in the file's order, with readers that say what is wrong.
 #[derive(Clone, Debug)]
@@ -22,7 +23,15 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        match serde_json::from_str(&text) {
+        Self::parse(path, &text)
+    }
+
+    /// The same of a text in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        match serde_json::from_str(text) {
             Ok(Value::Object(fields)) => Ok(Config { path: path.into(), fields }),
             Ok(_) => Err(wrong(path, "expected a JSON object".to_string())),
             Err(error) => Err(wrong(path, format!("not JSON: {error}"))),
@@ -36,6 +45,22 @@ impl Config {
             Some(n) if n > 0 => Ok(n as usize),
             _ => Err(self.unexpected(field, "a positive whole number", found)),
         }
+    }
+
+    /// A positive whole number that divides `whole`, another field.
+    pub fn divisor(&self, field: &str, whole: &str) -> Result<usize> {
+        let (part, all) = (self.size(field)?, self.size(whole)?);
+        if all.is_multiple_of(part) {
+            return Ok(part);
+        }
+        Err(self.unexpected(field, &format!("a divisor of {whole} = {all}"), self.fields.get(field)))
+    }
+
+    /// A nonlinearity by transformers' name, or the one called `default`.
+    pub fn activation(&self, field: &str, default: &str) -> Result<Activation> {
+        let known = "one of gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh";
+        let name = self.text(field, default)?;
+        Activation::from_name(name).ok_or_else(|| self.unexpected(field, known, self.fields.get(field)))
     }
 
     /// A number, or `default` where the field is absent or null.

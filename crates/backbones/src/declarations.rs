@@ -25,6 +25,14 @@ struct Declared {
     origin: Origin,
 }
 
+impl Declared {
+    fn weight(self, values: Vec<f32>) -> Result<Weight> {
+        let tensor = Tensor::from_vec(values, self.layer.shape(), &Device::Cpu)?;
+        let Declared { name, layer, init, .. } = self;
+        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, trainable: true })
+    }
+}
+
 /// The weights that a model's layers have declared.
 #[derive(Default)]
 pub struct Declarations {
@@ -98,16 +106,21 @@ impl Declarations {
                     declared.init.fill(&declared.layer, &mut seed.stream(&declared.name))?
                 }
             };
-            let tensor = Tensor::from_vec(values, declared.layer.shape(), &Device::Cpu)?;
-            weights.push(Weight {
-                var: Var::from_tensor(&tensor)?,
-                name: declared.name,
-                layer: declared.layer,
-                init: declared.init,
-                trainable: true,
-            });
+            weights.push(declared.weight(values)?);
         }
         Ok((Params::new(weights), report))
+    }
+
+    /// Draws all weights from the streams `(seed, name)`: a model that has learned nothing.
+    ///
+    /// # Errors
+    /// An initializer that cannot draw its layer.
+    pub fn draw(self, seed: Seed) -> Result<Params> {
+        let draw = |declared: Declared| {
+            let values = declared.init.fill(&declared.layer, &mut seed.stream(&declared.name))?;
+            declared.weight(values)
+        };
+        Ok(Params::new(self.declared.into_iter().map(draw).collect::<Result<_>>()?))
     }
 
     /// Under which key the checkpoint holds a weight.

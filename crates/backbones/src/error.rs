@@ -126,7 +126,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Error::Missing { .. } => {
-                "a model folder holds config.json, model.safetensors and tokenizer.json".to_string()
+                "a model folder holds config.json, model.safetensors, and tokenizer.json or preprocessor_config.json".to_string()
             }
             Error::Pickle { .. } => "convert it once, in Python: from transformers import AutoModel; \
                  AutoModel.from_pretrained('DIR').save_pretrained('NEW_DIR', safe_serialization=True)"

@@ -1,56 +1,128 @@
-//! A model folder in Hugging Face layout.
+//! A model folder in Hugging Face layout, on disk or in memory.
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::families::{self, Family};
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// A folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+/// A folder with `config.json`, `model.safetensors`, and `tokenizer.json` or `preprocessor_config.json`.
 pub struct Folder {
-    /// The folder.
+    /// The folder, or the name of a model in memory.
     pub path: PathBuf,
     /// Its configuration.
     pub config: Config,
+    /// Its family.
+    pub family: &'static Family,
+    /// The files, when they lie in memory.
+    memory: Option<Files>,
 }
 
+/// Names and contents of a model's files in memory.
+pub type Files = &'static [(&'static str, &'static [u8])];
+
 /// Files beside the weights that a saved model carries on, byte for byte.
-pub const COMPANIONS: &[&str] =
-    &["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "added_tokens.json"];
+pub const COMPANIONS: &[&str] = &[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "added_tokens.json",
+    "preprocessor_config.json",
+];
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
 
 impl Folder {
-    /// Reads the configuration, and sees that weights and tokenizer are there.
+    /// Reads the configuration, and sees that weights and the family's tokenizer or preprocessor are there.
     ///
     /// # Errors
-    /// [`Error::Missing`], or [`Error::Pickle`] when the only weights are pickled.
+    /// [`Error::Missing`], [`Error::Pickle`] when the only weights are pickled, or a configuration that is none of
+    /// ours.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = Folder { path: path.into(), config: Config::read(&required(path, "config.json")?)? };
-        folder.weights()?;
-        folder.tokenizer()?;
-        Ok(folder)
+        let config = Config::read(&required(path, CONFIG)?)?;
+        let pickle = path.join("pytorch_model.bin");
+        match required(path, WEIGHTS) {
+            Err(_) if pickle.is_file() => return Err(Error::Pickle { path: pickle }),
+            found => found?,
+        };
+        let family = families::find(&config)?;
+        required(path, family.modality.companion())?;
+        Ok(Folder { path: path.into(), config, family, memory: None })
     }
 
-    /// `tokenizer.json`.
-    pub fn tokenizer(&self) -> Result<PathBuf> {
-        required(&self.path, "tokenizer.json")
+    /// The same of files in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn in_memory(name: &str, files: Files) -> Result<Self> {
+        let path = PathBuf::from(name);
+        let missing = |file: &str| Error::Missing { path: path.join(file) };
+        let find = |file: &str| files.iter().find(|(name, _)| *name == file).ok_or_else(|| missing(file));
+        let (_, config) = find(CONFIG)?;
+        let config = Config::parse(&path.join(CONFIG), &String::from_utf8_lossy(config))?;
+        find(WEIGHTS)?;
+        let family = families::find(&config)?;
+        find(family.modality.companion())?;
+        Ok(Folder { path, config, family, memory: Some(files) })
     }
 
-    /// `model.safetensors`.
-    pub fn weights(&self) -> Result<PathBuf> {
-        let pickle = self.path.join("pytorch_model.bin");
-        match required(&self.path, "model.safetensors") {
-            Err(_) if pickle.is_file() => Err(Error::Pickle { path: pickle }),
-            found => found,
+    /// The bytes of one of its files; `None` when it has none of this name.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn file(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
+        if let Some(files) = self.memory {
+            return Ok(files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| Cow::Borrowed(*bytes)));
         }
+        let path = self.path.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        std::fs::read(&path)
+            .map(|bytes| Some(Cow::Owned(bytes)))
+            .map_err(|source| Error::Read { path, source })
+    }
+
+    /// The bytes of the family's tokenizer or preprocessor.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Read`].
+    pub fn companion(&self) -> Result<Cow<'static, [u8]>> {
+        let name = self.family.modality.companion();
+        self.file(name)?.ok_or_else(|| Error::Missing { path: self.path.join(name) })
     }
 
     /// The weights, opened.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or as [`Checkpoint::open`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        Checkpoint::open(&self.weights()?)
+        let path = self.path.join(WEIGHTS);
+        match self.memory {
+            Some(files) => {
+                let found = files.iter().find(|(name, _)| *name == WEIGHTS);
+                let (_, bytes) = found.ok_or_else(|| Error::Missing { path: path.clone() })?;
+                Checkpoint::from_static(&path, bytes)
+            }
+            None => Checkpoint::open(&path),
+        }
     }
 
-    /// The files of [`COMPANIONS`] that are there.
-    pub fn companions(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        COMPANIONS.iter().map(|name| self.path.join(name)).filter(|path| path.is_file())
+    /// The files of [`COMPANIONS`] that are there, with their contents.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn companions(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut found = vec![];
+        for name in COMPANIONS {
+            if let Some(bytes) = self.file(name)? {
+                found.push((name.to_string(), bytes.into_owned()));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A batch of token sequences, packed end to end.
+//! A batch of sequences, packed end to end.
 
 use crate::{Error, Result};
 
@@ -6,16 +6,32 @@ use crate::{Error, Result};
 ///
 /// There is no padding, hence no mask and no work on tokens that are not there. What a padded batch with an
 /// attention mask means is kept by [`Input::from_padded`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Input {
+    /// What the tokens are made from.
+    pub content: Content,
+    /// Where sequences begin and end, `(batch + 1)`.
+    pub offsets: Vec<usize>,
+}
+
+/// What the tokens of a batch are made from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Words of texts.
+    Words(Words),
+    /// Images `(batch, channels, height, width)`, each of as many tokens as the model makes of it.
+    Images(Vec<f32>),
+}
+
+/// Words of a batch of texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Words {
     /// Token ids, `(tokens)`.
     pub ids: Vec<u32>,
     /// Segment of each token, `(tokens)`.
     pub type_ids: Vec<u32>,
     /// Position of each token in its sequence, `(tokens)`.
     pub positions: Vec<u32>,
-    /// Where sequences begin and end, `(batch + 1)`.
-    pub offsets: Vec<usize>,
 }
 
 impl Input {
@@ -24,19 +40,19 @@ impl Input {
     /// # Errors
     /// [`Error::Input`] for an empty sequence, or ids and type ids of different lengths.
     pub fn pack<'a>(sequences: impl IntoIterator<Item = (&'a [u32], &'a [u32])>) -> Result<Self> {
-        let mut input = Input { ids: vec![], type_ids: vec![], positions: vec![], offsets: vec![0] };
+        let (mut words, mut offsets) = (Words::default(), vec![0]);
         for (index, (ids, type_ids)) in sequences.into_iter().enumerate() {
             if ids.is_empty() || ids.len() != type_ids.len() {
                 let reason =
                     format!("sequence {index} has {} ids and {} type ids", ids.len(), type_ids.len());
                 return Err(Error::Input { reason });
             }
-            input.ids.extend_from_slice(ids);
-            input.type_ids.extend_from_slice(type_ids);
-            input.positions.extend(0..ids.len() as u32);
-            input.offsets.push(input.ids.len());
+            words.ids.extend_from_slice(ids);
+            words.type_ids.extend_from_slice(type_ids);
+            words.positions.extend(0..ids.len() as u32);
+            offsets.push(words.ids.len());
         }
-        Ok(input)
+        Ok(Input { content: Content::Words(words), offsets })
     }
 
     /// Packs a padded batch, all of shape `(batch, length)`: tokens whose mask is 0 are left out, the others
@@ -54,19 +70,66 @@ impl Input {
             let reason = format!("{a} ids, {b} type ids and {c} mask values do not make rows of {length}");
             return Err(Error::Input { reason });
         }
-        let mut input = Input { ids: vec![], type_ids: vec![], positions: vec![], offsets: vec![0] };
+        let (mut words, mut offsets) = (Words::default(), vec![0]);
         for (row, start) in (0..ids.len()).step_by(length).enumerate() {
             for column in (0..length).filter(|c| mask[start + c] != 0) {
-                input.ids.push(ids[start + column]);
-                input.type_ids.push(type_ids[start + column]);
-                input.positions.push(column as u32);
+                words.ids.push(ids[start + column]);
+                words.type_ids.push(type_ids[start + column]);
+                words.positions.push(column as u32);
             }
-            if input.offsets.last() == Some(&input.ids.len()) {
+            if offsets.last() == Some(&words.ids.len()) {
                 return Err(Error::Input { reason: format!("row {row} of the mask is all zeros") });
             }
-            input.offsets.push(input.ids.len());
+            offsets.push(words.ids.len());
         }
-        Ok(input)
+        Ok(Input { content: Content::Words(words), offsets })
+    }
+
+    /// Packs images, each `(channels, height, width)`, of which the model makes `tokens` tokens each.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for no pixels or tokens, or images of different sizes.
+    pub fn pack_images<'a>(images: impl IntoIterator<Item = &'a [f32]>, tokens: usize) -> Result<Self> {
+        let (mut pixels, mut offsets, mut size) = (vec![], vec![0], None);
+        for (index, image) in images.into_iter().enumerate() {
+            let expected = *size.get_or_insert(image.len());
+            if image.is_empty() || image.len() != expected || tokens == 0 {
+                let reason = format!(
+                    "image {index} has {} values, expected {expected}, in {tokens} tokens",
+                    image.len()
+                );
+                return Err(Error::Input { reason });
+            }
+            pixels.extend_from_slice(image);
+            offsets.push(tokens * (index + 1));
+        }
+        Ok(Input { content: Content::Images(pixels), offsets })
+    }
+
+    /// The words.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when these are images.
+    pub fn words(&self) -> Result<&Words> {
+        match &self.content {
+            Content::Words(words) => Ok(words),
+            Content::Images(_) => {
+                Err(Error::Input { reason: "expected texts for a text encoder, found images".to_string() })
+            }
+        }
+    }
+
+    /// The pixels `(batch, channels, height, width)`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when these are words.
+    pub fn images(&self) -> Result<&[f32]> {
+        match &self.content {
+            Content::Images(pixels) => Ok(pixels),
+            Content::Words(_) => {
+                Err(Error::Input { reason: "expected images for an image encoder, found texts".to_string() })
+            }
+        }
     }
 
     /// Number of sequences.
@@ -76,7 +139,7 @@ impl Input {
 
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
-        self.ids.len()
+        self.offsets.last().copied().unwrap_or(0)
     }
 }
 
@@ -88,8 +151,9 @@ mod tests {
     fn a_padded_batch_keeps_the_tokens_of_its_mask_and_their_columns() {
         let input =
             Input::from_padded(&[5, 6, 0, 0, 7, 8], &[0, 1, 0, 0, 0, 1], &[1, 1, 0, 0, 1, 1], 3).unwrap();
-        assert_eq!((input.ids, input.type_ids), (vec![5, 6, 7, 8], vec![0, 1, 0, 1]));
-        assert_eq!((input.positions, input.offsets), (vec![0, 1, 1, 2], vec![0, 2, 4]));
+        let words = input.words().unwrap();
+        assert_eq!((&words.ids[..], &words.type_ids[..]), (&[5, 6, 7, 8][..], &[0, 1, 0, 1][..]));
+        assert_eq!((&words.positions[..], &input.offsets[..]), (&[0, 1, 1, 2][..], &[0, 2, 4][..]));
     }
 
     #[test]
@@ -98,5 +162,7 @@ mod tests {
         assert!(Input::pack([(&[][..], &[][..])]).is_err());
         assert!(Input::from_padded(&[1, 2], &[0, 0], &[0, 0], 2).is_err());
         assert!(Input::from_padded(&[1, 2, 3], &[0; 3], &[1; 3], 2).is_err());
+        assert!(Input::pack_images([&[0.0; 4][..], &[0.0; 3][..]], 2).is_err());
+        assert!(Input::pack_images([&[0.0; 4][..]], 0).is_err());
     }
 }

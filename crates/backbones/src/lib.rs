@@ -10,11 +10,11 @@
 //! the very forward pass that training uses.
 //!
 //! ```no_run
-//! use xexp_backbones::{Input, Mode, Pass, folder::Folder, Declarations, Seed, families};
+//! use xexp_backbones::{Input, Mode, Pass, folder::Folder, Declarations, Seed};
 //! # fn main() -> xexp_backbones::Result<()> {
 //! let folder = Folder::open("minilm".as_ref())?;
 //! let mut declared = Declarations::default();
-//! let backbone = families::find(&folder.config)?.declare(&folder.config, &mut declared)?;
+//! let backbone = folder.family.declare(&folder.config, &mut declared)?;
 //! let (params, report) = declared.load(&folder.checkpoint()?, Seed(42))?;
 //! let input = Input::pack([(&[101, 7592, 102][..], &[0, 0, 0][..])])?;
 //! let pool = xexp_kernels::Pool::default();
@@ -26,6 +26,7 @@
 pub mod checkpoint;
 pub mod config;
 mod declarations;
+mod encoder;
 mod error;
 pub mod families;
 pub mod folder;
@@ -34,13 +35,12 @@ mod input;
 pub mod layers;
 mod params;
 mod pass;
-mod text_encoder;
 
 pub use declarations::{Declarations, Origin};
+pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderSpec, EncoderTape};
 pub use error::{Error, Result};
 pub use grads::Grads;
-pub use input::Input;
+pub use input::{Content, Input, Words};
 pub use params::{Params, Weight, WeightId};
 pub use pass::{Mode, Pass, Tap};
-pub use text_encoder::{Encoded, EncoderSpec, EncoderTape, TextEncoder};
 pub use xexp_init::Seed;

@@ -34,11 +34,11 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// Reads everything. `limit` is the model's longest sequence.
+    /// Reads everything.
     ///
     /// # Errors
     /// Whatever is wrong with a file, with its line.
-    pub fn read(args: &Args, plan: &Plan, folder: &Folder, limit: usize) -> Result<Self, Failure> {
+    pub fn read(args: &Args, plan: &Plan, folder: &Folder) -> Result<Self, Failure> {
         let seed = Seed(args.shared.seed);
         let all = read(&plan.train, &args.reading, true)?;
         let valid = plan.valid.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
@@ -62,7 +62,7 @@ impl Examples {
             None => train,
         };
 
-        let encoder = Encoder::new(folder, limit, &args.shared)?;
+        let encoder = Encoder::new(folder, &args.shared)?;
         let mut encoded = vec![encoder.encode(&train)?, encoder.encode(&valid)?];
         if let Some(test) = &test {
             encoded.push(encoder.encode(test)?);

@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use xexp_backbones::Seed;
-use xexp_backbones::families;
 use xexp_backbones::folder::Folder;
 use xexp_heads::Classifier;
 use xexp_report::atomic;
@@ -63,8 +62,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         resumable(&plan)?;
     }
     let folder = Folder::open(&plan.model)?;
-    families::find(&folder.config)?;
-    plan.model_sha256 = save::sha256(&folder.weights()?)?;
+    plan.model_sha256 = save::sha256(folder.checkpoint()?.bytes());
     fit(args, &plan, &folder, existing, &stop)
 }
 
@@ -125,8 +123,7 @@ fn fit(
             eprintln!("{text}");
         }
     };
-    let limit = folder.config.size("max_position_embeddings")?;
-    let examples = Examples::read(args, plan, folder, limit)?;
+    let examples = Examples::read(args, plan, folder)?;
     say(&examples.receipt);
     let seed = Seed(args.shared.seed);
     let (mut classifier, load) = Classifier::with_new_head(folder, examples.labels.names().len(), seed)?;

@@ -156,7 +156,7 @@ fn curves(history: &[Row]) -> LineChart {
         series: vec![
             series("training loss", |row| row.loss),
             series("validation loss", |row| row.valid.map(|v| v.loss)),
-            series("validation macro-F1", |row| row.valid.map(|v| v.macro_f1)),
+            series("validation macro-F1", |row| row.valid.and_then(|v| v.macro_f1)),
         ],
     }
 }

@@ -1,6 +1,5 @@
 //! Everything that a finished run leaves in its output folder.
 
-use std::io::Read;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -19,22 +18,9 @@ use super::{Args, Plan, report};
 use crate::failure::Failure;
 use crate::stdout::json;
 
-/// SHA-256 of a file, in lower-case hexadecimal.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn sha256(path: &Path) -> Result<String, Failure> {
-    let failed =
-        |error: &std::io::Error| Failure::input(format!("cannot read {}", path.display())).because(error);
-    let mut file = std::fs::File::open(path).map_err(|e| failed(&e))?;
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut piece).map_err(|e| failed(&e))? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&piece[..n]),
-        }
-    }
+/// SHA-256 of some bytes, in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -52,12 +38,7 @@ pub fn companions(
     labels: &Labels,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut files = vec![("config.json".to_string(), config(folder, classifier, labels)?.into_bytes())];
-    for path in folder.companions() {
-        let content = std::fs::read(&path)
-            .map_err(|error| Failure::input(format!("cannot read {}", path.display())).because(&error))?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        files.push((name, content));
-    }
+    files.extend(folder.companions()?);
     Ok(files)
 }
 

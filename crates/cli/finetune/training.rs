@@ -11,13 +11,14 @@ use xexp_heads::Classifier;
 use xexp_report::{History, Row};
 use xexp_train::probe::{self, ProbeSettings};
 use xexp_train::schedule::Shape;
-use xexp_train::{Checkpoints, Event, Outcome, Run, Settings, predict};
+use xexp_train::{Checkpoints, Settings, Supervised, predict};
 
 use super::args::{Schedule, Strategy};
 use super::data::Examples;
 use super::{Args, Plan};
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::running;
 
 /// Passes over the training data where nothing is said.
 const EPOCHS: u32 = 3;
@@ -99,65 +100,20 @@ fn full(
         identity: identity(args, plan, &settings, examples),
         companions: super::save::companions(folder, classifier, &examples.labels)?,
     };
-    let resume = args.resume && checkpoints.exist()?;
-    if args.resume && !resume && !args.shared.quiet {
-        eprintln!("no checkpoint had been written yet: starting from the beginning");
-    }
-    if !resume {
-        checkpoints.clear()?;
-    }
-    let total = settings.total_steps(examples.train.samples.len());
-    let (started, mut seen) = (Instant::now(), 0);
-    let mut display: Option<Progress> = None;
-    let mut events = |event: Event<'_>| match event {
-        Event::Step { step, total, examples, loss } => {
-            seen += examples as u64;
-            let display =
-                display.get_or_insert_with(|| Progress::new("training", step - 1, total, args.shared.quiet));
-            display.tick(step, Some(loss), examples);
-        }
-        Event::Evaluated { step, scores, best } if !args.shared.quiet => {
-            let note = if best { ", best so far" } else { "" };
-            let line = format!(
-                "step {step}: validation loss {:.4}, accuracy {:.4}, macro-F1 {:.4}{note}",
-                scores.loss, scores.accuracy, scores.macro_f1
-            );
-            match &display {
-                Some(display) => display.suspend(|| eprintln!("{line}")),
-                None => eprintln!("{line}"),
-            }
-        }
-        Event::Saved { path } => tracing::info!(path = %path.display(), "checkpoint"),
-        Event::Evaluated { .. } => (),
+    let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
+    let objective = Supervised { classifier, train: &examples.train.samples, valid: &examples.valid.samples };
+    let Some(ran) = running::fit(&objective, &settings, &checkpoints, resume, args.shared.quiet, stop)?
+    else {
+        return Ok(None);
     };
-    let run = Run {
-        classifier,
-        train: &examples.train.samples,
-        valid: &examples.valid.samples,
-        settings: &settings,
-        checkpoints: &checkpoints,
-        interrupted: stop,
-        events: &mut events,
-    };
-    let outcome = run.fit(resume)?;
-    if let Some(display) = display {
-        display.finish();
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    match outcome {
-        Outcome::Interrupted { step } => {
-            eprintln!("interrupted at step {step} of {total}: saved; go on with --resume");
-            Ok(None)
-        }
-        Outcome::Finished { steps, best_step } => Ok(Some(Trained {
-            steps,
-            best_step,
-            epochs: u64::from(settings.epochs),
-            lr: (settings.lr, settings.head_lr),
-            seconds,
-            examples_seen: seen,
-        })),
-    }
+    Ok(Some(Trained {
+        steps: ran.steps,
+        best_step: ran.best_step,
+        epochs: u64::from(settings.epochs),
+        lr: (settings.lr, settings.head_lr),
+        seconds: ran.seconds,
+        examples_seen: ran.examples_seen,
+    }))
 }
 
 /// What must be the same for a resumed run to be the same run.

@@ -46,8 +46,16 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Read`] when the file cannot be read, [`Error::Tokenizer`] when it is no tokenizer or has no tokens.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let refused = |message: String| Error::Tokenizer { path: path.into(), message };
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// The same of a file's bytes in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when they are no tokenizer or it has no tokens.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let refused = |message: String| Error::Tokenizer { path: path.into(), message };
         let mut inner =
             tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| refused(error.to_string()))?;
         inner.with_padding(None);

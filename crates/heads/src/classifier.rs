@@ -3,11 +3,11 @@
 use crate::{Error, Features, HeadInit, Moments, Result};
 use xexp_backbones::checkpoint::LoadReport;
 use xexp_backbones::config::Config;
-use xexp_backbones::families::{self, Family};
+use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::Linear;
 use xexp_backbones::{
-    Declarations, EncoderTape, Grads, Input, Mode, Origin, Params, Pass, Seed, TextEncoder,
+    Declarations, Encoder, EncoderGradient, EncoderTape, Grads, Input, Mode, Origin, Params, Pass, Seed,
 };
 use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
@@ -18,7 +18,7 @@ pub struct Classifier {
     /// The family, with its conventions.
     pub family: &'static Family,
     /// The backbone.
-    pub backbone: TextEncoder,
+    pub backbone: Encoder,
     /// The head's last layer.
     pub head: Linear,
     /// All weights.
@@ -41,6 +41,30 @@ pub struct LogitsTape {
     dropped: Buffer,
 }
 
+/// A classifier whose weights are declared and have no values yet.
+struct Parts {
+    declared: Declarations,
+    unfilled: Box<dyn FnOnce(Params) -> Classifier>,
+}
+
+impl Parts {
+    fn declare(family: &'static Family, config: &Config, classes: usize, head: Origin) -> Result<Self> {
+        let mut declared = Declarations::default();
+        let backbone = family.declare(config, &mut declared)?;
+        let sizes = (backbone.width(), classes);
+        let head = Linear::declare(&mut declared, family.head_path, sizes, Init::Constant(0.0), head);
+        let (head_dropout, hf_std) = ((family.head_dropout)(config)?, (family.head_std)(config)?);
+        let unfilled =
+            Box::new(move |params| Classifier { family, backbone, head, params, head_dropout, hf_std });
+        Ok(Parts { declared, unfilled })
+    }
+
+    fn load(self, folder: &Folder, seed: Seed) -> Result<(Classifier, LoadReport)> {
+        let (params, report) = self.declared.load(&folder.checkpoint()?, seed)?;
+        Ok(((self.unfilled)(params), report))
+    }
+}
+
 impl Classifier {
     /// The folder's backbone under a new head of `classes` outputs, which is zero until
     /// [`Classifier::initialize`] draws it.
@@ -48,7 +72,25 @@ impl Classifier {
     /// # Errors
     /// A configuration or checkpoint that cannot be used.
     pub fn with_new_head(folder: &Folder, classes: usize, seed: Seed) -> Result<(Self, LoadReport)> {
-        Self::load(folder, classes, Origin::New, seed)
+        let parts = Parts::declare(folder.family, &folder.config, classes, Origin::New)?;
+        parts.load(folder, seed)
+    }
+
+    /// A backbone of this configuration that has learned nothing, every weight drawn from `(seed, name)`, under a new
+    /// head as in [`Classifier::with_new_head`].
+    ///
+    /// # Errors
+    /// A configuration that cannot be built.
+    pub fn untrained(
+        family: &'static Family,
+        config: &Config,
+        classes: usize,
+        seed: Seed,
+    ) -> Result<(Self, LoadReport)> {
+        let Parts { declared, unfilled } = Parts::declare(family, config, classes, Origin::New)?;
+        let params = declared.draw(seed)?;
+        let new = params.iter().map(|(_, weight)| weight.name.clone()).collect();
+        Ok((unfilled(params), LoadReport { new, ..Default::default() }))
     }
 
     /// A saved classifier, with its label names by id.
@@ -59,20 +101,8 @@ impl Classifier {
         let labels =
             |reason: &str| Error::Labels { path: folder.config.path.clone(), reason: reason.to_string() };
         let names = folder.config.labels()?.ok_or_else(|| labels("no id2label: not a saved classifier"))?;
-        let (classifier, _) = Self::load(folder, names.len(), Origin::Checkpoint, Seed(0))?;
-        Ok((classifier, names))
-    }
-
-    fn load(folder: &Folder, classes: usize, origin: Origin, seed: Seed) -> Result<(Self, LoadReport)> {
-        let config: &Config = &folder.config;
-        let family = families::find(config)?;
-        let mut declared = Declarations::default();
-        let backbone = family.declare(config, &mut declared)?;
-        let sizes = (backbone.width(), classes);
-        let head = Linear::declare(&mut declared, family.head_path, sizes, Init::Constant(0.0), origin);
-        let (params, report) = declared.load(&folder.checkpoint()?, seed)?;
-        let (head_dropout, hf_std) = ((family.head_dropout)(config)?, (family.head_std)(config)?);
-        Ok((Classifier { family, backbone, head, params, head_dropout, hf_std }, report))
+        let parts = Parts::declare(folder.family, &folder.config, names.len(), Origin::Checkpoint)?;
+        Ok((parts.load(folder, Seed(0))?.0, names))
     }
 
     /// Number of outputs.
@@ -147,7 +177,8 @@ impl Classifier {
         if let Some(dropout) = pass.dropout(self.family.head_path, self.head_dropout) {
             dropout.apply(&mut dfeatures, self.backbone.width());
         }
-        self.backbone.backward((&self.params, grads), dfeatures, tape.encoder, input, pass)?;
+        let above = EncoderGradient { features: Some(dfeatures), hidden: None };
+        self.backbone.backward((&self.params, grads), above, tape.encoder, input, pass)?;
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl Layer {
             Self::Recurrent { input, hidden, gates } => {
                 Some(fan(*input as f64, *gates as f64 * *hidden as f64))
             }
-            Self::Vector { .. } => None,
+            Self::Tokens { .. } | Self::Vector { .. } => None,
         }
     }
 

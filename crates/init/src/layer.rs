@@ -65,6 +65,14 @@ pub enum Layer {
         /// Blocks of `hidden` rows: 1 for a plain network, 3 for a GRU, 4 for an LSTM.
         gates: usize,
     },
+    /// Learned vectors `(1, count, width)` that stand in a sequence or are added to it: a class token, the position
+    /// table of an image encoder. They are multiplied by nothing, sum no products and have no fan.
+    Tokens {
+        /// Number of vectors.
+        count: usize,
+        /// Width of a vector.
+        width: usize,
+    },
     /// Bias, norm gain or any other vector `(len)` that is added or multiplied elementwise: it sums no products and
     /// has no fan.
     Vector {
@@ -82,6 +90,7 @@ impl Layer {
             Self::TransposedConv { .. } => "transposed conv",
             Self::Embedding { .. } => "embedding",
             Self::Recurrent { .. } => "recurrent",
+            Self::Tokens { .. } => "tokens",
             Self::Vector { .. } => "vector",
         }
     }
@@ -100,6 +109,7 @@ impl Layer {
             }
             Self::Embedding { count, width } => vec![*count, *width],
             Self::Recurrent { input, hidden, gates } => vec![gates.saturating_mul(*hidden), *input],
+            Self::Tokens { count, width } => vec![1, *count, *width],
             Self::Vector { len } => vec![*len],
         }
     }
@@ -150,7 +160,9 @@ impl Layer {
                 }
                 Ok(())
             }
-            Self::Embedding { count, width } => self.check_sizes(&[("count", *count), ("width", *width)]),
+            Self::Embedding { count, width } | Self::Tokens { count, width } => {
+                self.check_sizes(&[("count", *count), ("width", *width)])
+            }
             Self::Recurrent { input, hidden, gates } => {
                 self.check_sizes(&[("input", *input), ("hidden", *hidden), ("gates", *gates)])
             }
@@ -189,6 +201,8 @@ mod tests {
         assert_eq!(Layer::Embedding { count: 30522, width: 384 }.shape(), [30522, 384]);
         assert_eq!(Layer::Recurrent { input: 5, hidden: 7, gates: 4 }.shape(), [28, 5]);
         assert_eq!(Layer::Recurrent { input: 7, hidden: 7, gates: 4 }.shape(), [28, 7]);
+        // transformers' ViTEmbeddings: cls_token of width 48.
+        assert_eq!(Layer::Tokens { count: 1, width: 48 }.shape(), [1, 1, 48]);
         assert_eq!(Layer::Vector { len: 9 }.shape(), [9]);
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// One matrix for each group of a convolution and each gate of a recurrent layer; they share no input-output pair
     /// or no output, so that orthogonality across them means nothing, and normalising across groups starves a
-    /// depthwise convolution as a fan without groups does. `None` for a vector.
+    /// depthwise convolution as a fan without groups does. `None` for vectors.
     pub fn of(layer: &Layer) -> Option<Self> {
         layer.check().ok()?;
         let shape = layer.shape();
@@ -26,7 +26,7 @@ impl Blocks {
             Layer::Conv { groups, .. } | Layer::TransposedConv { groups, .. } => *groups,
             Layer::Recurrent { gates, .. } => *gates,
             Layer::Linear { .. } | Layer::Embedding { .. } => 1,
-            Layer::Vector { .. } => return None,
+            Layer::Tokens { .. } | Layer::Vector { .. } => return None,
         };
         let columns = shape[1..].iter().try_fold(1usize, |columns, size| columns.checked_mul(*size))?;
         Some(Self { count, rows: shape[0] / count, columns })

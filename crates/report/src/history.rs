@@ -45,19 +45,19 @@ pub struct Row {
     pub valid: Option<Valid>,
 }
 
-/// Scores on the validation set.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Scores on the validation set; only the loss is known of every kind of run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Valid {
-    /// Mean cross-entropy in nats.
+    /// Mean loss: of a classifier and of masked words the cross-entropy in nats.
     pub loss: f64,
-    /// Share of examples labelled right.
-    pub accuracy: f64,
+    /// Share of examples labelled right, or of masked words found.
+    pub accuracy: Option<f64>,
     /// Mean of the classes' F1.
-    pub macro_f1: f64,
+    pub macro_f1: Option<f64>,
     /// Matthews' correlation coefficient.
-    pub mcc: f64,
+    pub mcc: Option<f64>,
     /// Expected calibration error.
-    pub ece: f64,
+    pub ece: Option<f64>,
 }
 
 /// The open `metrics.csv` of a run.
@@ -166,7 +166,7 @@ impl Row {
         // The shortest text that reads back to the same f64, so that rewriting a file changes no byte.
         let number = |value: f64| format!("{value:?}");
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
-        let valid = |score: fn(&Valid) -> f64| optional(self.valid.as_ref().map(score));
+        let valid = |score: fn(&Valid) -> Option<f64>| optional(self.valid.as_ref().and_then(score));
         let fields: [String; COLUMNS.len()] = [
             self.step.to_string(),
             number(self.epoch),
@@ -175,7 +175,7 @@ impl Row {
             number(self.head_lr),
             optional(self.loss),
             optional(self.grad_norm),
-            valid(|valid| valid.loss),
+            valid(|valid| Some(valid.loss)),
             valid(|valid| valid.accuracy),
             valid(|valid| valid.macro_f1),
             valid(|valid| valid.mcc),
@@ -203,10 +203,10 @@ impl Row {
         } else {
             Some(Valid {
                 loss: number(7)?,
-                accuracy: number(8)?,
-                macro_f1: number(9)?,
-                mcc: number(10)?,
-                ece: number(11)?,
+                accuracy: optional(8)?,
+                macro_f1: optional(9)?,
+                mcc: optional(10)?,
+                ece: optional(11)?,
             })
         };
         Ok(Row {
@@ -228,7 +228,13 @@ mod tests {
 
     fn row(step: u64) -> Row {
         let x = step as f64;
-        let valid = Valid { loss: 1.0 / x, accuracy: 0.1 + 0.2, macro_f1: 0.5, mcc: -0.25, ece: 1e-9 };
+        let valid = Valid {
+            loss: 1.0 / x,
+            accuracy: Some(0.1 + 0.2),
+            macro_f1: Some(0.5),
+            mcc: (step > 2).then_some(-0.25),
+            ece: Some(1e-9),
+        };
         Row {
             step,
             epoch: x / 7.0,
@@ -301,7 +307,7 @@ mod tests {
             (format!("{header}\n1,2\n"), 2),
             (format!("{header}\n{good}{}", row(1).line()), 3),
             (format!("{header}\n{good}x{good}"), 3),
-            (format!("{header}\n{}", good.replace("1e-9", "")), 2),
+            (format!("{header}\n{}", good.replace(",0.5,0.3", ",,0.3")), 2),
         ] {
             fs::write(&path, &text).unwrap();
             let error = History::resume(&path, 9).unwrap_err();

@@ -135,9 +135,9 @@ fn features(model: &Path, texts: &Path) -> Result<Features, Box<dyn Error>> {
     let mut data = read(&Source::new(texts), true)?;
     SEED.stream("examples").shuffle(&mut data.examples);
     data.examples.truncate(EXAMPLES);
-    let encoded = Tokenizer::from_file(&folder.tokenizer()?)?.encode_examples(&data.examples, MAX_LENGTH)?;
-    let samples: Vec<Sample> =
-        encoded.into_iter().map(|e| Sample { ids: e.ids, type_ids: e.type_ids, label: 0 }).collect();
+    let encoded = Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?
+        .encode_examples(&data.examples, MAX_LENGTH)?;
+    let samples: Vec<Sample> = encoded.into_iter().map(|e| Sample::text(e.ids, e.type_ids, 0)).collect();
     let features = predict::features(&classifier, &samples, 32, &AtomicBool::new(false), |_| ())?;
     features.ok_or_else(|| "interrupted".into())
 }

@@ -22,7 +22,7 @@ use xexp_backbones::{Grads, Input, Mode, Pass, Seed};
 use xexp_data::Tokenizer;
 use xexp_heads::Classifier;
 use xexp_kernels::Pool;
-use xexp_train::{Optimizer, OptimizerSettings, Sample, StepSettings, gradients, pack, step};
+use xexp_train::{Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, gradients, pack, step};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Shape and values of what is written, by name.
@@ -110,14 +110,14 @@ fn subject(arguments: &mut Arguments) -> Result<(Classifier, Vec<Sample>)> {
     for id in classifier.head.ids() {
         classifier.params.set(id, &head.values(&classifier.params.weight(id).name)?)?;
     }
-    let tokenizer = Tokenizer::from_file(&folder.tokenizer()?)?;
+    let tokenizer = Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?;
     let mut samples = vec![];
     for line in std::fs::read_to_string(arguments.value("texts")?)?.lines() {
         let record: serde_json::Value = serde_json::from_str(line)?;
         let text = record["text"].as_str().ok_or_else(|| format!("no text in {line}"))?;
         let label = record["label"].as_u64().ok_or_else(|| format!("no label in {line}"))?;
-        let encoded = tokenizer.encode(text, None, classifier.backbone.max_length())?;
-        samples.push(Sample { ids: encoded.ids, type_ids: encoded.type_ids, label: u32::try_from(label)? });
+        let encoded = tokenizer.encode(text, None, folder.config.size("max_position_embeddings")?)?;
+        samples.push(Sample::text(encoded.ids, encoded.type_ids, u32::try_from(label)?));
     }
     Ok((classifier, samples))
 }
@@ -139,13 +139,14 @@ fn forward(classifier: &Classifier, texts: &[Sample], padded: bool) -> Result<Te
 
 /// The batch as other libraries build it: rows filled up to the longest, and a mask.
 fn right_padded(texts: &[Sample]) -> Result<Input> {
-    let length = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+    let length = texts.iter().map(|text| text.tokens().0.len()).max().unwrap_or(0);
     let (mut ids, mut type_ids, mut mask) = (vec![], vec![], vec![]);
     for (row, text) in texts.iter().enumerate() {
+        let (words, segments) = text.tokens();
         let ends = (row + 1) * length;
-        ids.extend_from_slice(&text.ids);
-        type_ids.extend_from_slice(&text.type_ids);
-        mask.resize(row * length + text.ids.len(), 1);
+        ids.extend_from_slice(words);
+        type_ids.extend_from_slice(segments);
+        mask.resize(row * length + words.len(), 1);
         for column in [&mut ids, &mut type_ids, &mut mask] {
             column.resize(ends, 0);
         }
@@ -172,12 +173,13 @@ fn steps(classifier: &Classifier, texts: &[Sample], count: u64, batch: usize, lr
     let settings_of = OptimizerSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
     let mut optimizer = Optimizer::new(&classifier.params, settings_of);
     let (mut grads, pool) = (Grads::new(&classifier.params), Pool::default());
-    let mut order = texts.iter().cycle();
+    let objective = Supervised { classifier, train: texts, valid: &[] };
+    let mut order = (0..texts.len()).cycle();
     let mut losses = vec![];
     for number in 0..count {
-        let samples: Vec<&Sample> = order.by_ref().take(batch).collect();
+        let chosen: Vec<usize> = order.by_ref().take(batch).collect();
         let memory = (&mut grads, &mut optimizer);
-        let outcome = step(classifier, &samples, &settings(number, batch, lr), memory, &pool)?;
+        let outcome = step(&objective, &chosen, &settings(number, batch, lr), memory, &pool)?;
         losses.push(outcome.loss as f32);
     }
     Ok(Tensors::from([("losses".to_string(), (vec![losses.len()], losses))]))

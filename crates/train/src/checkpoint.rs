@@ -27,7 +27,7 @@ pub struct Progress {
     pub step: u64,
     /// The step is an epoch's last, and its evaluation is still to come.
     pub evaluation_due: bool,
-    /// Step and macro-F1 of the best evaluation so far.
+    /// Step and score of the best evaluation so far.
     pub best: Option<(u64, f64)>,
     /// Evaluations since then.
     pub since_best: u32,

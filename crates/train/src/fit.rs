@@ -1,15 +1,13 @@
 //! The training loop.
 
 use crate::checkpoint::{Checkpoints, Progress};
-use crate::sample::Sample;
+use crate::objective::{Evaluation, Objective};
 use crate::schedule::Schedule;
 use crate::step::{StepOutcome, StepSettings, step};
-use crate::validate::validate;
-use crate::{Optimizer, OptimizerSettings, Result, Settings, predict};
+use crate::{Optimizer, OptimizerSettings, Result, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
-use xexp_backbones::Grads;
 use xexp_backbones::checkpoint::{Checkpoint, serialize};
-use xexp_heads::Classifier;
+use xexp_backbones::{Grads, Params};
 use xexp_kernels::Pool;
 use xexp_report::{History, Row, Valid, atomic};
 
@@ -45,7 +43,7 @@ pub enum Event<'a> {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// All steps were taken, or patience ran out; the classifier holds the best weights.
+    /// All steps were taken, or patience ran out; the weights are the best ones.
     Finished {
         /// Steps taken.
         steps: u64,
@@ -61,12 +59,8 @@ pub enum Outcome {
 
 /// A run about to start or to go on.
 pub struct Run<'a> {
-    /// Backbone and head, trained in place.
-    pub classifier: &'a mut Classifier,
-    /// Examples to train on.
-    pub train: &'a [Sample],
-    /// Examples that choose the best weights; may be empty, then the last weights are kept.
-    pub valid: &'a [Sample],
+    /// The loss, and the weights that are trained in place.
+    pub objective: &'a dyn Objective,
     /// What to do.
     pub settings: &'a Settings,
     /// Where checkpoints go.
@@ -99,7 +93,7 @@ impl Run<'_> {
     pub fn fit(mut self, resume: bool) -> Result<Outcome> {
         self.settings.check()?;
         let mut state = self.begin(resume)?;
-        let total = self.settings.total_steps(self.train.len());
+        let total = self.settings.total_steps(self.objective.examples());
         let patience = self.settings.patience.unwrap_or(u32::MAX);
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
@@ -122,13 +116,13 @@ impl Run<'_> {
         }
         let steps = state.progress.step;
         if let Some(best) = &state.best {
-            restore(self.classifier, best)?;
+            restore(self.objective.params(), best)?;
         }
         Ok(Outcome::Finished { steps, best_step: state.progress.best.map_or(steps, |b| b.0) })
     }
 
     fn begin(&mut self, resume: bool) -> Result<State> {
-        let params = &self.classifier.params;
+        let params = self.objective.params();
         let settings = OptimizerSettings { weight_decay: self.settings.weight_decay, ..Default::default() };
         let mut optimizer = Optimizer::new(params, settings);
         let table = self.checkpoints.output.join("metrics.csv");
@@ -147,28 +141,26 @@ impl Run<'_> {
             (Progress::default(), None, History::create(&table)?)
         };
         let (grads, pool) = (Grads::new(params), Pool::default());
-        let schedule = self.settings.rates(self.train.len())?;
+        let schedule = self.settings.rates(self.objective.examples())?;
         Ok(State { progress, grads, optimizer, history, schedule, pool, best, order: None, last: None })
     }
 
     /// At an epoch's end or as often as asked, but not again right after resuming.
     fn checkpoint_due(&self, done: u64, moved: bool) -> bool {
-        let epoch_end = done.is_multiple_of(self.settings.steps_per_epoch(self.train.len()));
+        let epoch_end = done.is_multiple_of(self.settings.steps_per_epoch(self.objective.examples()));
         moved && (epoch_end || self.settings.checkpoint_every.is_some_and(|every| done.is_multiple_of(every)))
     }
 
     fn advance(&mut self, state: &mut State, total: u64) -> Result<()> {
         let s = self.settings;
-        let (done, per_epoch) = (state.progress.step, s.steps_per_epoch(self.train.len()));
+        let (done, per_epoch) = (state.progress.step, s.steps_per_epoch(self.objective.examples()));
         let (epoch, within) = (done / per_epoch, (done % per_epoch) as usize);
         if state.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            state.order = Some((epoch, order(s.seed, epoch, self.train.len())));
+            state.order = Some((epoch, order(s.seed, epoch, self.objective.examples())));
         }
         let size = s.batch_size * s.accumulate;
-        let chosen: Vec<&Sample> = match &state.order {
-            Some((_, order)) => {
-                order.iter().skip(within * size).take(size).map(|&i| &self.train[i]).collect()
-            }
+        let chosen: Vec<usize> = match &state.order {
+            Some((_, order)) => order.iter().skip(within * size).take(size).copied().collect(),
             None => vec![],
         };
         let factor = state.schedule.factor(done);
@@ -182,7 +174,7 @@ impl Run<'_> {
             clip: s.clip,
         };
         let memory = (&mut state.grads, &mut state.optimizer);
-        let outcome = step(self.classifier, &chosen, &settings, memory, &state.pool)?;
+        let outcome = step(self.objective, &chosen, &settings, memory, &state.pool)?;
         let progress = &mut state.progress;
         progress.step = done + 1;
         progress.losses = (progress.losses.0 + outcome.loss, progress.losses.1 + 1);
@@ -199,7 +191,7 @@ impl Run<'_> {
     fn log(&self, state: &mut State, valid: Option<Valid>) -> Result<()> {
         let s = self.settings;
         let step = state.progress.step;
-        let per_epoch = s.steps_per_epoch(self.train.len());
+        let per_epoch = s.steps_per_epoch(self.objective.examples());
         let size = (s.batch_size * s.accumulate) as u64;
         let (epoch, within) = (step / per_epoch, step % per_epoch);
         // The rates of the step just taken.
@@ -208,7 +200,7 @@ impl Run<'_> {
         state.history.append(&Row {
             step,
             epoch: step as f64 / per_epoch as f64,
-            examples: epoch * self.train.len() as u64 + within * size,
+            examples: epoch * self.objective.examples() as u64 + within * size,
             lr: s.lr * factor,
             head_lr: s.head_lr * factor,
             loss: (count > 0).then(|| sum / f64::from(count)),
@@ -220,21 +212,20 @@ impl Run<'_> {
 
     /// Evaluates and keeps the best weights; false when interrupted before the end.
     fn evaluate(&mut self, state: &mut State) -> Result<bool> {
-        if self.valid.is_empty() {
-            self.log(state, None)?;
-            return Ok(true);
-        }
-        let logits =
-            predict::logits(self.classifier, self.valid, self.settings.batch_size, self.interrupted, |_| ())?;
-        let Some(logits) = logits else { return Ok(false) };
-        let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
-        let scores = validate(&logits, &labels, self.classifier.classes())?;
+        let (scores, score) = match self.objective.evaluate(self.settings.batch_size, self.interrupted)? {
+            Evaluation::Nothing => {
+                self.log(state, None)?;
+                return Ok(true);
+            }
+            Evaluation::Interrupted => return Ok(false),
+            Evaluation::Scored(scores, score) => (scores, score),
+        };
         self.log(state, Some(scores))?;
-        let best = state.progress.best.is_none_or(|(_, f1)| scores.macro_f1 > f1);
+        let best = state.progress.best.is_none_or(|(_, best)| score > best);
         if best {
-            state.progress.best = Some((state.progress.step, scores.macro_f1));
+            state.progress.best = Some((state.progress.step, score));
             state.progress.since_best = 0;
-            state.best = Some(serialize(&self.classifier.params)?);
+            state.best = Some(serialize(self.objective.params())?);
         } else {
             state.progress.since_best += 1;
         }
@@ -246,7 +237,7 @@ impl Run<'_> {
         state.history.sync()?;
         let elsewhere = state.progress.best.is_some_and(|(step, _)| step != state.progress.step);
         let best = state.best.as_deref().filter(|_| elsewhere);
-        let path = self.checkpoints.save(&self.classifier.params, &state.optimizer, &state.progress, best)?;
+        let path = self.checkpoints.save(self.objective.params(), &state.optimizer, &state.progress, best)?;
         (self.events)(Event::Saved { path: &path });
         Ok(())
     }
@@ -264,11 +255,11 @@ pub fn order(seed: xexp_backbones::Seed, epoch: u64, examples: usize) -> Vec<usi
     order
 }
 
-/// Puts the weights of a safetensors file in memory back into the classifier.
-fn restore(classifier: &Classifier, bytes: &[u8]) -> Result<()> {
+/// Puts the weights of a safetensors file in memory back.
+fn restore(params: &Params, bytes: &[u8]) -> Result<()> {
     let saved = Checkpoint::from_bytes("best.safetensors".as_ref(), bytes.to_vec())?;
-    for (id, weight) in classifier.params.iter() {
-        classifier.params.set(id, &saved.values(&weight.name)?)?;
+    for (id, weight) in params.iter() {
+        params.set(id, &saved.values(&weight.name)?)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Loss, optimiser, schedule, loop, metrics, checkpoints and resume.
 //!
-//! [`Run`] trains a classifier; [`probe`] trains its head alone on features kept from one pass. A run is a
+//! [`Run`] minimises an [`Objective`], a classifier's loss ([`Supervised`]) or another; [`probe`] trains its head alone on features kept from one pass. A run is a
 //! function of its settings: order and dropout come from streams named by epoch, layer and step, so a run that
 //! was killed and resumed ends with the very weights of one that was not.
 
@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod error;
 mod fit;
 pub mod metrics;
+mod objective;
 mod optimizer;
 pub mod predict;
 pub mod probe;
@@ -20,7 +21,8 @@ mod validate;
 pub use checkpoint::{Checkpoints, Progress};
 pub use error::{Error, Result};
 pub use fit::{Event, Outcome, Run, order};
+pub use objective::{Evaluation, Objective, Supervised, gradients};
 pub use optimizer::{Optimizer, OptimizerSettings};
-pub use sample::{Sample, pack};
+pub use sample::{Content, Sample, pack};
 pub use settings::Settings;
-pub use step::{StepOutcome, StepSettings, gradients, step};
+pub use step::{StepOutcome, StepSettings, step};

@@ -100,8 +100,9 @@ pub fn fit(
         let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
         heard(passes, lr, loss, Some(scores))?;
         // Among equals the lower loss would do as well; the earlier head is kept.
-        if best.as_ref().is_none_or(|(_, f1, _)| scores.macro_f1 > *f1) {
-            best = Some((passes, scores.macro_f1, head.clone()));
+        let score = scores.macro_f1.unwrap_or(-scores.loss);
+        if best.as_ref().is_none_or(|(_, f1, _)| score > *f1) {
+            best = Some((passes, score, head.clone()));
         }
         let waited = best.as_ref().map_or(0, |(at, _, _)| (passes - at) / EVALUATE_EVERY);
         if settings.patience.is_some_and(|patience| waited >= patience) {

@@ -1,10 +1,9 @@
 //! One optimiser step: micro-batches forward and backward, the guard, clipping, the update.
 
-use crate::sample::{Sample, pack};
+use crate::objective::Objective;
 use crate::{Error, Optimizer, Result};
-use xexp_backbones::{Grads, Mode, Params, Pass, Seed};
-use xexp_heads::Classifier;
-use xexp_kernels::{Pool, cross_entropy, sum_of_squares};
+use xexp_backbones::{Grads, Params, Seed};
+use xexp_kernels::{Pool, sum_of_squares};
 
 /// What a step is given beside the examples.
 #[derive(Clone, Copy, Debug)]
@@ -34,59 +33,36 @@ pub struct StepOutcome {
     pub grad_norm: f64,
 }
 
-/// Adds up the gradients of all samples, each weighted by one over their true number, so that micro-batches of
-/// any sizes give the gradient of the one large batch. Returns the mean loss.
-///
-/// # Errors
-/// A loss that is not finite, a trainable tensor without gradient.
-pub fn gradients(
-    classifier: &Classifier,
-    samples: &[&Sample],
-    settings: &StepSettings,
-    grads: &mut Grads,
-    pool: &Pool,
-) -> Result<f64> {
-    let weight = 1.0 / samples.len() as f64;
-    let mut loss = 0.0;
-    grads.clear();
-    for (turn, part) in samples.chunks(settings.micro_batch).enumerate() {
-        let (input, labels) = pack(part.iter().copied())?;
-        let count = settings.step * settings.accumulate as u64 + turn as u64;
-        let mut pass = Pass::new(pool, Mode::Train { seed: settings.seed, step: count as u32 });
-        let logits = classifier.forward(&input, &mut pass)?;
-        let mut dlogits = pool.buffer(logits.values.len());
-        loss += cross_entropy::forward_backward(&logits.values, &labels, weight, &mut dlogits);
-        if !loss.is_finite() {
-            return Err(Error::NonFiniteLoss { step: settings.step, loss });
-        }
-        if let Some(tape) = logits.tape {
-            classifier.backward(grads, &dlogits, tape, &input, &pass)?;
-        }
-    }
-    let unreached = classifier.params.iter().find(|(id, weight)| weight.trainable && !grads.reached(*id));
-    match unreached {
-        Some((_, weight)) => Err(Error::NoGradient { step: settings.step, name: weight.name.clone() }),
-        None => Ok(loss),
+impl StepSettings {
+    /// Number within the run of this step's forward pass `turn`, which names its dropout.
+    pub fn pass(&self, turn: usize) -> u32 {
+        (self.step * self.accumulate as u64 + turn as u64) as u32
     }
 }
 
-/// One whole step.
+/// One whole step on the `chosen` examples.
 ///
 /// # Errors
-/// As [`gradients`], and a gradient that is not finite.
+/// A loss or a gradient that is not finite, a trainable tensor without gradient.
 pub fn step(
-    classifier: &Classifier,
-    samples: &[&Sample],
+    objective: &dyn Objective,
+    chosen: &[usize],
     settings: &StepSettings,
     (grads, optimizer): (&mut Grads, &mut Optimizer),
     pool: &Pool,
 ) -> Result<StepOutcome> {
-    let loss = gradients(classifier, samples, settings, grads, pool)?;
-    let grad_norm = norm(&classifier.params, grads, settings.step)?;
+    let params = objective.params();
+    grads.clear();
+    let loss = objective.gradients(chosen, settings, grads, pool)?;
+    let unreached = params.iter().find(|(id, weight)| weight.trainable && !grads.reached(*id));
+    if let Some((_, weight)) = unreached {
+        return Err(Error::NoGradient { step: settings.step, name: weight.name.clone() });
+    }
+    let grad_norm = norm(params, grads, settings.step)?;
     // PyTorch's rule, with its 1e-6, so that trajectories can be compared.
     let shrink = if settings.clip > 0.0 { (settings.clip / (grad_norm + 1e-6)).min(1.0) } else { 1.0 };
-    let lr = |name: &str| if classifier.in_head(name) { settings.head_lr } else { settings.lr };
-    optimizer.step(&classifier.params, grads, settings.step + 1, lr, shrink as f32)?;
+    let lr = |name: &str| if objective.in_head(name) { settings.head_lr } else { settings.lr };
+    optimizer.step(params, grads, settings.step + 1, lr, shrink as f32)?;
     Ok(StepOutcome { loss, grad_norm })
 }
 

@@ -13,9 +13,9 @@ pub(crate) fn validate(logits: &[f32], labels: &[u32], classes: usize) -> Result
     let confusion = Confusion::new(labels, &logits.predictions(), classes)?;
     Ok(Valid {
         loss: logits.cross_entropy(labels)?,
-        accuracy: confusion.accuracy(),
-        macro_f1: confusion.macro_f1(),
-        mcc: confusion.mcc(),
-        ece: expected_calibration_error(&reliability(&logits, labels)?),
+        accuracy: Some(confusion.accuracy()),
+        macro_f1: Some(confusion.macro_f1()),
+        mcc: Some(confusion.mcc()),
+        ece: Some(expected_calibration_error(&reliability(&logits, labels)?)),
     })
 }

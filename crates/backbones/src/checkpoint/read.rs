@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 enum Bytes {
     Map(Mmap),
     Memory(Vec<u8>),
+    Static(&'static [u8]),
 }
 
 impl Deref for Bytes {
@@ -18,6 +19,7 @@ impl Deref for Bytes {
         match self {
             Bytes::Map(map) => map,
             Bytes::Memory(bytes) => bytes,
+            Bytes::Static(bytes) => bytes,
         }
     }
 }
@@ -54,6 +56,19 @@ impl Checkpoint {
     /// [`Error::Corrupt`].
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         Self::parse(path, Bytes::Memory(bytes))
+    }
+
+    /// The same of bytes that are part of the program.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn from_static(path: &Path, bytes: &'static [u8]) -> Result<Self> {
+        Self::parse(path, Bytes::Static(bytes))
+    }
+
+    /// The whole file, as hashes are taken of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     fn parse(path: &Path, bytes: Bytes) -> Result<Self> {

@@ -1,15 +1,15 @@
 //! BERT. Source: Devlin et al. 2019; names and defaults from transformers' `BertConfig`.
 
-use super::Family;
+use super::{Family, MaskedLmNames, Modality};
 use crate::config::Config;
-use crate::layers::{BlockNames, BlockSpec, EmbeddingsSpec, Placement};
-use crate::{Declarations, EncoderSpec, Result, TextEncoder};
+use crate::layers::{BlockNames, BlockSpec, EmbeddingsSpec, Placement, StemSpec, TopSpec};
+use crate::{Declarations, EncoderSpec, Result};
 use xexp_init::Init;
-use xexp_kernels::Activation;
 use xexp_kernels::attention::Mask;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "bert",
+    modality: Modality::Text,
     summary: "BERT encoders, and MiniLM and BGE models of that layout",
     base_architecture: "BertModel",
     classifier_architecture: "BertForSequenceClassification",
@@ -20,7 +20,14 @@ pub(super) const FAMILY: Family = Family {
         config.dropout("classifier_dropout", hidden)
     },
     head_std,
-    declare,
+    masked_lm: Some(MaskedLmNames {
+        architecture: "BertForMaskedLM",
+        dense: "cls.predictions.transform.dense",
+        norm: "cls.predictions.transform.LayerNorm",
+        bias: "cls.predictions.bias",
+        table: "bert.embeddings.word_embeddings.weight",
+    }),
+    spec,
 };
 
 const NAMES: BlockNames = BlockNames {
@@ -38,27 +45,14 @@ fn head_std(config: &Config) -> Result<f64> {
     config.number("initializer_range", 0.02)
 }
 
-fn declare(config: &Config, declared: &mut Declarations) -> Result<TextEncoder> {
+fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'static>> {
     let width = config.size("hidden_size")?;
-    let heads = config.size("num_attention_heads")?;
-    if width % heads != 0 {
-        let expected = format!("a divisor of hidden_size = {width}");
-        return Err(config.unexpected(
-            "num_attention_heads",
-            &expected,
-            config.fields.get("num_attention_heads"),
-        ));
-    }
+    let heads = config.divisor("num_attention_heads", "hidden_size")?;
     if config.text("position_embedding_type", "absolute")? != "absolute" {
         let found = config.fields.get("position_embedding_type");
         return Err(config.unexpected("position_embedding_type", "\"absolute\"", found));
     }
-    let activation = config.text("hidden_act", "gelu")?;
-    let activation = Activation::from_name(activation).ok_or_else(|| {
-        let known = "one of gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh";
-        config.unexpected("hidden_act", known, config.fields.get("hidden_act"))
-    })?;
-    let positions = config.size("max_position_embeddings")?;
+    let activation = config.activation("hidden_act", "gelu")?;
     let norm_eps = config.number("layer_norm_eps", 1e-12)?;
     let dropout = config.dropout("hidden_dropout_prob", 0.1)?;
     let init = Init::Normal { std: head_std(config)? };
@@ -66,17 +60,17 @@ fn declare(config: &Config, declared: &mut Declarations) -> Result<TextEncoder> 
     declared.alias(|name| name.strip_prefix("bert.").map(str::to_string));
     declared.alias(old_norm);
     declared.alias(|name| old_norm(name.strip_prefix("bert.")?));
-    let spec = EncoderSpec {
-        embeddings: EmbeddingsSpec {
+    Ok(EncoderSpec {
+        stem: StemSpec::Words(EmbeddingsSpec {
             vocabulary: config.size("vocab_size")?,
-            positions,
+            positions: config.size("max_position_embeddings")?,
             types: config.size("type_vocab_size")?,
             width,
             norm_eps,
             dropout,
             init,
             path: "bert.embeddings",
-        },
+        }),
         blocks: config.size("num_hidden_layers")?,
         block: BlockSpec {
             width,
@@ -94,10 +88,8 @@ fn declare(config: &Config, declared: &mut Declarations) -> Result<TextEncoder> 
         },
         block_path: "bert.encoder.layer",
         block_names: NAMES,
-        pooler_path: "bert.pooler.dense",
-        max_length: positions,
-    };
-    Ok(TextEncoder::declare(declared, &spec))
+        top: Some(TopSpec::Pooler { path: "bert.pooler.dense" }),
+    })
 }
 
 fn old_norm(name: &str) -> Option<String> {
@@ -158,7 +150,7 @@ mod tests {
         });
         let bytes = safetensors::serialize(views, None).unwrap();
         let mut declared = Declarations::default();
-        declare(&config(), &mut declared).unwrap();
+        FAMILY.declare(&config(), &mut declared).unwrap();
         declared.load(&Checkpoint::from_bytes("model.safetensors".as_ref(), bytes).unwrap(), Seed(1)).unwrap()
     }
 
@@ -197,7 +189,7 @@ mod tests {
         ] {
             let mut config = config();
             config.fields.insert(field.to_string(), value.clone());
-            let error = declare(&config, &mut Declarations::default()).err().unwrap().to_string();
+            let error = FAMILY.declare(&config, &mut Declarations::default()).err().unwrap().to_string();
             // Heads that do not divide the width are one fault of two fields.
             assert!(
                 error.contains(field) || error.contains("num_attention_heads"),

@@ -63,14 +63,15 @@ impl Embeddings {
         }
     }
 
-    fn indices(input: &Input) -> [&[u32]; 3] {
-        [&input.ids, &input.positions, &input.type_ids]
+    fn indices(input: &Input) -> Result<[&[u32]; 3]> {
+        let tokens = input.words()?;
+        Ok([&tokens.ids, &tokens.positions, &tokens.type_ids])
     }
 
     /// `(tokens, width)`, and the tape.
     ///
     /// # Errors
-    /// [`Error::TokenId`] for an id, a position or a segment beyond its table.
+    /// [`Error::TokenId`] for an id, a position or a segment beyond its table; [`Error::Input`] for images.
     pub fn forward(
         &self,
         params: &Params,
@@ -78,7 +79,8 @@ impl Embeddings {
         pass: &mut Pass<'_>,
     ) -> Result<(Buffer, EmbeddingsTape)> {
         let mut sum = pass.buffer(input.tokens() * self.width);
-        for (turn, ((id, count, what), indices)) in self.tables.iter().zip(Self::indices(input)).enumerate() {
+        for (turn, ((id, count, what), indices)) in self.tables.iter().zip(Self::indices(input)?).enumerate()
+        {
             if let Some(&wrong) = indices.iter().find(|&&i| i as usize >= *count) {
                 return Err(Error::TokenId { id: wrong, what, count: *count });
             }
@@ -106,7 +108,7 @@ impl Embeddings {
             dropout.apply(&mut dy, self.width);
         }
         let dsum = self.norm.backward(params, grads, &dy, (&tape.sum, &tape.stats), pass.pool)?;
-        for ((id, _, _), indices) in self.tables.iter().zip(Self::indices(input)) {
+        for ((id, _, _), indices) in self.tables.iter().zip(Self::indices(input)?) {
             if let Some(slot) = grads.slot(*id) {
                 embedding::backward(indices, &dsum, self.width, slot);
             }

@@ -6,7 +6,10 @@ mod embeddings;
 mod layer_norm;
 mod linear;
 mod mlp;
+mod patches;
 mod residual;
+mod stem;
+mod top;
 
 pub use attention::{SelfAttention, SelfAttentionTape};
 pub use block::{Block, BlockNames, BlockSpec, BlockTape};
@@ -14,4 +17,7 @@ pub use embeddings::{Embeddings, EmbeddingsSpec, EmbeddingsTape};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpTape};
+pub use patches::{ImageShape, Patches, PatchesSpec, PatchesTape};
 pub use residual::{Placement, Residual, ResidualTape};
+pub use stem::{Stem, StemSpec, StemTape};
+pub use top::{Top, TopSpec, TopTape};

@@ -1,0 +1,155 @@
+//! ViT. Source: Dosovitskiy et al. 2021; names and defaults from transformers' `ViTConfig`.
+
+use super::{Family, Modality};
+use crate::config::Config;
+use crate::layers::{BlockNames, BlockSpec, PatchesSpec, Placement, StemSpec, TopSpec};
+use crate::{Declarations, EncoderSpec, Result};
+use xexp_init::Init;
+use xexp_kernels::attention::Mask;
+
+pub(super) const FAMILY: Family = Family {
+    model_type: "vit",
+    modality: Modality::Image,
+    summary: "Vision transformers over square patches, with a class token",
+    base_architecture: "ViTModel",
+    classifier_architecture: "ViTForImageClassification",
+    prefix: "vit.",
+    head_path: "classifier",
+    // transformers puts nothing between the last norm and the classifier.
+    head_dropout: |_| Ok(0.0),
+    head_std,
+    masked_lm: None,
+    spec,
+};
+
+const NAMES: BlockNames = BlockNames {
+    query: "attention.attention.query",
+    key: "attention.attention.key",
+    value: "attention.attention.value",
+    attention_output: "attention.output.dense",
+    attention_norm: "layernorm_before",
+    up: "intermediate.dense",
+    down: "output.dense",
+    mlp_norm: "layernorm_after",
+};
+
+fn head_std(config: &Config) -> Result<f64> {
+    config.number("initializer_range", 0.02)
+}
+
+fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'static>> {
+    let width = config.size("hidden_size")?;
+    let heads = config.divisor("num_attention_heads", "hidden_size")?;
+    if let Some(bias) = config.fields.get("qkv_bias").filter(|bias| bias.as_bool() != Some(true)) {
+        return Err(config.unexpected("qkv_bias", "true", Some(bias)));
+    }
+    let norm_eps = config.number("layer_norm_eps", 1e-12)?;
+    let dropout = config.dropout("hidden_dropout_prob", 0.0)?;
+    let init = Init::Normal { std: head_std(config)? };
+    // Bare checkpoints have no prefix.
+    declared.alias(|name| name.strip_prefix("vit.").map(str::to_string));
+    Ok(EncoderSpec {
+        stem: StemSpec::Patches(PatchesSpec {
+            image: config.size("image_size")?,
+            patch: config.divisor("patch_size", "image_size")?,
+            channels: config.size("num_channels")?,
+            width,
+            dropout,
+            init,
+            path: "vit.embeddings",
+        }),
+        blocks: config.size("num_hidden_layers")?,
+        block: BlockSpec {
+            width,
+            hidden: config.size("intermediate_size")?,
+            heads,
+            attention_scale: 1.0 / ((width / heads) as f64).sqrt(),
+            mask: Mask::Full,
+            activation: config.activation("hidden_act", "gelu")?,
+            norm: Placement::Pre,
+            norm_eps,
+            residual_scale: (1.0, 1.0),
+            dropout,
+            attention_dropout: config.dropout("attention_probs_dropout_prob", 0.0)?,
+            init,
+        },
+        block_path: "vit.encoder.layer",
+        block_names: NAMES,
+        top: Some(TopSpec::Norm { path: "vit.layernorm", eps: norm_eps }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Params, Seed};
+    use serde_json::{Value, json};
+
+    fn config() -> Config {
+        let fields = json!({
+            "model_type": "vit", "image_size": 8, "patch_size": 4, "num_channels": 3, "hidden_size": 6,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 10,
+        });
+        Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() }
+    }
+
+    fn params(config: &Config) -> Result<Params> {
+        let mut declared = Declarations::default();
+        FAMILY.declare(config, &mut declared)?;
+        declared.draw(Seed(1))
+    }
+
+    #[test]
+    fn keys_and_shapes_are_those_of_transformers() {
+        // ViTModel(ViTConfig(…the sizes above…), add_pooling_layer=False).state_dict(), as saved with the Hub's names.
+        let mut expected: Vec<(String, Vec<usize>)> = [
+            ("embeddings.cls_token", &[1, 1, 6][..]),
+            ("embeddings.position_embeddings", &[1, 5, 6]),
+            ("embeddings.patch_embeddings.projection.weight", &[6, 3, 4, 4]),
+            ("embeddings.patch_embeddings.projection.bias", &[6]),
+            ("encoder.layer.0.attention.attention.query.weight", &[6, 6]),
+            ("encoder.layer.0.attention.attention.query.bias", &[6]),
+            ("encoder.layer.0.attention.attention.key.weight", &[6, 6]),
+            ("encoder.layer.0.attention.attention.key.bias", &[6]),
+            ("encoder.layer.0.attention.attention.value.weight", &[6, 6]),
+            ("encoder.layer.0.attention.attention.value.bias", &[6]),
+            ("encoder.layer.0.attention.output.dense.weight", &[6, 6]),
+            ("encoder.layer.0.attention.output.dense.bias", &[6]),
+            ("encoder.layer.0.intermediate.dense.weight", &[10, 6]),
+            ("encoder.layer.0.intermediate.dense.bias", &[10]),
+            ("encoder.layer.0.output.dense.weight", &[6, 10]),
+            ("encoder.layer.0.output.dense.bias", &[6]),
+            ("encoder.layer.0.layernorm_before.weight", &[6]),
+            ("encoder.layer.0.layernorm_before.bias", &[6]),
+            ("encoder.layer.0.layernorm_after.weight", &[6]),
+            ("encoder.layer.0.layernorm_after.bias", &[6]),
+            ("layernorm.weight", &[6]),
+            ("layernorm.bias", &[6]),
+        ]
+        .iter()
+        .map(|(name, shape)| (format!("vit.{name}"), shape.to_vec()))
+        .collect();
+        expected.sort();
+        let params = params(&config()).unwrap();
+        let found: Vec<_> = params.by_name().map(|(n, w)| (n.to_string(), w.layer.shape())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        let wrong: [(&str, Value); 6] = [
+            ("patch_size", json!(3)),
+            ("num_attention_heads", json!(4)),
+            ("num_channels", json!(null)),
+            ("qkv_bias", json!(false)),
+            ("hidden_act", json!("mish")),
+            ("image_size", json!([8, 8])),
+        ];
+        for (field, value) in wrong {
+            let mut config = config();
+            config.fields.insert(field.to_string(), value);
+            let error = params(&config).err().unwrap().to_string();
+            assert!(error.contains(field) && error.contains("expected"), "{field}: {error}");
+        }
+    }
+}

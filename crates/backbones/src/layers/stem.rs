@@ -1,0 +1,86 @@
+//! What turns an input into the tokens of the stream: words or patches.
+
+use crate::layers::{Embeddings, EmbeddingsSpec, EmbeddingsTape, Patches, PatchesSpec, PatchesTape};
+use crate::{Declarations, Grads, Input, Params, Pass, Result, WeightId};
+use xexp_kernels::Buffer;
+
+/// Which stem, with its sizes and names.
+pub enum StemSpec<'a> {
+    /// Word, position and segment embeddings.
+    Words(EmbeddingsSpec<'a>),
+    /// Patches of an image behind a class token.
+    Patches(PatchesSpec<'a>),
+}
+
+/// The stem of an encoder.
+pub enum Stem {
+    /// Of a text encoder.
+    Words(Embeddings),
+    /// Of an image encoder.
+    Patches(Patches),
+}
+
+/// What the backward pass needs.
+pub enum StemTape {
+    /// Of words.
+    Words(EmbeddingsTape),
+    /// Of patches.
+    Patches(PatchesTape),
+}
+
+impl Stem {
+    /// Declares the weights.
+    pub fn declare(declared: &mut Declarations, spec: &StemSpec<'_>) -> Self {
+        match spec {
+            StemSpec::Words(spec) => Stem::Words(Embeddings::declare(declared, spec)),
+            StemSpec::Patches(spec) => Stem::Patches(Patches::declare(declared, spec)),
+        }
+    }
+
+    /// `(tokens, width)`, and the tape.
+    ///
+    /// # Errors
+    /// An input of another kind, or beyond the tables.
+    pub fn forward(&self, params: &Params, input: &Input, pass: &mut Pass<'_>) -> Result<(Buffer, StemTape)> {
+        match self {
+            Stem::Words(stem) => {
+                let (y, tape) = stem.forward(params, input, pass)?;
+                Ok((y, StemTape::Words(tape)))
+            }
+            Stem::Patches(stem) => {
+                let (y, tape) = stem.forward(params, input, pass)?;
+                Ok((y, StemTape::Patches(tape)))
+            }
+        }
+    }
+
+    /// Adds the weights' gradients.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn backward(
+        &self,
+        (params, grads): (&Params, &mut Grads),
+        dy: Buffer,
+        tape: &StemTape,
+        input: &Input,
+        pass: &Pass<'_>,
+    ) -> Result<()> {
+        match (self, tape) {
+            (Stem::Words(stem), StemTape::Words(tape)) => stem.backward(params, grads, dy, tape, input, pass),
+            (Stem::Patches(stem), StemTape::Patches(tape)) => {
+                stem.backward((params, grads), dy, tape, input, pass)
+            }
+            // A tape comes from the forward pass of the very same stem.
+            _ => Ok(()),
+        }
+    }
+
+    /// Its weights.
+    pub fn ids(&self) -> Vec<WeightId> {
+        match self {
+            Stem::Words(stem) => stem.ids().collect(),
+            Stem::Patches(stem) => stem.ids().to_vec(),
+        }
+    }
+}

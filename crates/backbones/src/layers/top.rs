@@ -1,0 +1,115 @@
+//! What turns the first token's hidden state into a sequence's features.
+
+use crate::layers::{LayerNorm, Linear};
+use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result};
+use xexp_init::Init;
+use xexp_kernels::linear::GradColumns;
+use xexp_kernels::{Activation, Buffer};
+
+/// Which top, under which path.
+pub enum TopSpec<'a> {
+    /// `tanh(dense(first token))`. Source: Devlin et al. 2019.
+    Pooler {
+        /// Path of the dense layer.
+        path: &'a str,
+    },
+    /// `LN(first token)`, the closing norm of a Pre-LN stack. Source: Dosovitskiy et al. 2021, eq. 4.
+    Norm {
+        /// Path of the norm.
+        path: &'a str,
+        /// Its ε.
+        eps: f64,
+    },
+}
+
+enum Kind {
+    Pooler(Linear),
+    Norm(LayerNorm),
+}
+
+/// The top of an encoder: `(batch, width)` from the hidden states.
+pub struct Top {
+    kind: Kind,
+    width: usize,
+    place: String,
+}
+
+/// What the backward pass needs: the first tokens, and the dense layer's output or the norm's statistics.
+pub struct TopTape {
+    first: Buffer,
+    saved: Buffer,
+}
+
+impl Top {
+    /// Declares the weights.
+    pub fn declare(declared: &mut Declarations, spec: &TopSpec<'_>, width: usize, init: Init) -> Self {
+        let (kind, place) = match spec {
+            TopSpec::Pooler { path } => {
+                // Ports that were pretrained without a sentence task leave the pooler out.
+                let origin = Origin::CheckpointOrNew;
+                (Kind::Pooler(Linear::declare(declared, path, (width, width), init, origin)), "pooler")
+            }
+            TopSpec::Norm { path, eps } => {
+                (Kind::Norm(LayerNorm::declare(declared, path, width, *eps)), "final_norm")
+            }
+        };
+        Top { kind, width, place: place.to_string() }
+    }
+
+    /// Features of the sequences, and the tape.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn forward(
+        &self,
+        params: &Params,
+        hidden: &[f32],
+        input: &Input,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Buffer, TopTape)> {
+        let width = self.width;
+        let mut first = pass.buffer(input.batch() * width);
+        for (row, &start) in first.chunks_exact_mut(width).zip(&input.offsets) {
+            row.copy_from_slice(&hidden[start * width..(start + 1) * width]);
+        }
+        let (features, saved) = match &self.kind {
+            Kind::Pooler(dense) => {
+                let (mut pooled, mut features) = (pass.buffer(first.len()), pass.buffer(first.len()));
+                dense.forward(params, &first, &mut pooled)?;
+                Activation::Tanh.forward(&pooled, &mut features);
+                (features, pooled)
+            }
+            Kind::Norm(norm) => norm.forward(params, &first, pass.pool)?,
+        };
+        pass.show(&self.place, "", &features, width);
+        Ok((features, TopTape { first, saved }))
+    }
+
+    /// Adds the weights' gradients; the gradient of the first tokens where it is wanted.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn backward(
+        &self,
+        (params, grads): (&Params, &mut Grads),
+        mut dfeatures: Buffer,
+        tape: &TopTape,
+        wanted: bool,
+        pass: &Pass<'_>,
+    ) -> Result<Option<Buffer>> {
+        let dfirst = match &self.kind {
+            Kind::Pooler(dense) => {
+                Activation::Tanh.backward(&tape.saved, &mut dfeatures);
+                let mut dfirst = pass.buffer(dfeatures.len());
+                let dy = GradColumns::all(&dfeatures, self.width);
+                let dx = wanted.then_some((&mut dfirst[..], false));
+                dense.backward(params, grads, &tape.first, dy, dx)?;
+                dfirst
+            }
+            Kind::Norm(norm) => {
+                norm.backward(params, grads, &dfeatures, (&tape.first, &tape.saved), pass.pool)?
+            }
+        };
+        Ok(wanted.then_some(dfirst))
+    }
+}
