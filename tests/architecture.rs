@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("init", &[]),
     ("kernels", &["init"]),
     ("report", &[]),
+    ("bundled", &["init"]),
     ("backbones", &["init", "kernels"]),
     ("heads", &["init", "kernels", "backbones"]),
     ("data", &["init"]),

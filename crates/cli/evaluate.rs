@@ -8,7 +8,6 @@ use xexp_report::atomic;
 use crate::args::{Format, Reading, Shared};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inputs::labelled;
 use crate::reading::read;
 use crate::saved::{Job, Model};
 use crate::stdout::{self, json};
@@ -40,13 +39,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let Model { classifier, names, encoder } = job.open(&args.shared)?;
     let data = read(&job.data, &args.reading, true)?;
     let labels = Labels::from_names(names.clone())?;
-    let encoded = encoder.encode(&data)?;
-    let split = SplitInput { name: "test", data: &data, encoded: &encoded };
-    let receipt = Receipt::new(&[split], Some(&labels), encoder.max_length)?;
+    let prepared = encoder.prepare(&data)?;
+    let split = SplitInput { name: "test", data: &data, encoded: prepared.encoded.as_deref() };
+    let receipt = Receipt::new(&[split], Some(&labels), encoder.max_length())?;
     if !args.shared.quiet {
         eprintln!("{receipt}");
     }
-    let samples = labelled(&encoded, &data, &labels)?;
+    let samples = prepared.labelled(&data, &labels)?;
     let Some(scores) = scoring::score(&classifier, &samples, &names, &args.shared, "test", &stop)? else {
         return Ok(Exit::Interrupted);
     };

@@ -1,9 +1,11 @@
-//! From texts to samples: the tokenizer, the length limit, labels by id.
+//! From examples to samples: texts through the tokenizer, images through the preprocessor, labels by id.
 
 use xexp_backbones::Error;
+use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
-use xexp_data::{Dataset, Encoded, Labels, Tokenizer};
-use xexp_train::Sample;
+use xexp_backbones::layers::ImageShape;
+use xexp_data::{Dataset, Encoded, Image, Labels, Preprocessor, Tokenizer};
+use xexp_train::{Content, Sample};
 
 use crate::args::Shared;
 use crate::failure::Failure;
@@ -11,8 +13,16 @@ use crate::failure::Failure;
 /// Most tokens kept of a text where nothing is said and the model could take more.
 const DEFAULT_MAX_LENGTH: usize = 256;
 
+/// What turns a model's examples into its samples.
+pub enum Encoder {
+    /// Of a text model.
+    Text(TextEncoder),
+    /// Of an image model.
+    Image(Preprocessor, ImageShape),
+}
+
 /// A tokenizer and how many tokens it may give.
-pub struct Encoder {
+pub struct TextEncoder {
     tokenizer: Tokenizer,
     /// Rows of the model's word table.
     vocabulary: usize,
@@ -20,24 +30,96 @@ pub struct Encoder {
     pub max_length: usize,
 }
 
+/// The samples of a dataset, in its order, under label 0 until [`Prepared::labelled`].
+pub struct Prepared {
+    /// The samples.
+    pub samples: Vec<Sample>,
+    /// Lengths of the texts, for the receipt; `None` of images.
+    pub encoded: Option<Vec<Encoded>>,
+}
+
 impl Encoder {
-    /// The tokenizer of a model; it gives at most as many tokens as the model has positions for.
+    /// Of a model; `image` are the images that its backbone takes, if it takes any.
     ///
     /// # Errors
-    /// A tokenizer that cannot be read, a `--max-length` beyond the limit.
-    pub fn new(folder: &Folder, shared: &Shared) -> Result<Self, Failure> {
-        let limit = folder.config.size("max_position_embeddings")?;
-        let max_length = shared.max_length.map_or(limit.min(DEFAULT_MAX_LENGTH), usize::from);
+    /// A tokenizer or preprocessor that cannot be read, a `--max-length` that the model cannot take.
+    pub fn new(folder: &Folder, image: Option<ImageShape>, shared: &Shared) -> Result<Self, Failure> {
+        let (name, bytes) = (folder.family.modality.companion(), folder.companion()?);
+        let path = folder.path.join(name);
+        match (folder.family.modality, image) {
+            (Modality::Image, Some(image)) => {
+                if shared.max_length.is_some() {
+                    return Err(Failure::input("--max-length: an image has no length to cut"));
+                }
+                Ok(Encoder::Image(Preprocessor::parse(&path, &bytes)?, image))
+            }
+            _ => {
+                let limit = folder.config.size("max_position_embeddings")?;
+                let vocabulary = folder.config.size("vocab_size")?;
+                let tokenizer = Tokenizer::from_bytes(&path, &bytes)?;
+                TextEncoder::new(tokenizer, vocabulary, limit, shared.max_length.map(usize::from))
+                    .map(Encoder::Text)
+            }
+        }
+    }
+
+    /// Most tokens kept of a text; `None` of images.
+    pub fn max_length(&self) -> Option<usize> {
+        match self {
+            Encoder::Text(text) => Some(text.max_length),
+            Encoder::Image(..) => None,
+        }
+    }
+
+    /// The samples of the data.
+    ///
+    /// # Errors
+    /// Texts for an image model or the other way round; a text that the tokenizer refuses, a token that the model has
+    /// no row for, an image of another size.
+    pub fn prepare(&self, data: &Dataset) -> Result<Prepared, Failure> {
+        match (self, data.is_images()) {
+            (Encoder::Text(text), false) => {
+                let encoded = text.encode(data)?;
+                let sample = |e: &Encoded| Sample::text(e.ids.clone(), e.type_ids.clone(), 0);
+                Ok(Prepared { samples: encoded.iter().map(sample).collect(), encoded: Some(encoded) })
+            }
+            (Encoder::Image(preprocessor, shape), true) => {
+                let images = data.examples.iter().filter_map(|e| Some((&e.text, e.image.as_ref()?)));
+                let sample = |(name, image): (&String, &Image)| {
+                    let pixels = preprocessor.apply(name, image, shape.channels, shape.size)?;
+                    Ok(Sample { content: Content::Image { pixels, tokens: shape.tokens }, label: 0 })
+                };
+                let samples: Result<Vec<Sample>, Failure> = images.map(sample).collect();
+                Ok(Prepared { samples: samples?, encoded: None })
+            }
+            (Encoder::Text(_), true) => Err(mismatch(data, "images", "a text model")),
+            (Encoder::Image(..), false) => Err(mismatch(data, "texts", "an image model")),
+        }
+    }
+}
+
+fn mismatch(data: &Dataset, what: &str, model: &str) -> Failure {
+    Failure::input(format!("{} holds {what}, which {model} cannot read", data.path.display()))
+        .hint("`xexp list --models` says what each family reads, `--model` chooses another")
+}
+
+impl TextEncoder {
+    /// A tokenizer for a model of `vocabulary` word vectors and `limit` positions.
+    ///
+    /// # Errors
+    /// A `max_length` beyond the limit.
+    pub fn new(
+        tokenizer: Tokenizer,
+        vocabulary: usize,
+        limit: usize,
+        max_length: Option<usize>,
+    ) -> Result<Self, Failure> {
+        let max_length = max_length.unwrap_or(limit.min(DEFAULT_MAX_LENGTH));
         if max_length > limit {
             let message = format!("--max-length {max_length}: the model takes at most {limit} tokens");
             return Err(Failure::input(message).hint(format!("give at most --max-length {limit}")));
         }
-        let vocabulary = folder.config.size("vocab_size")?;
-        Ok(Encoder {
-            tokenizer: Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?,
-            vocabulary,
-            max_length,
-        })
+        Ok(TextEncoder { tokenizer, vocabulary, max_length })
     }
 
     /// The tokens of each example.
@@ -58,16 +140,14 @@ impl Encoder {
     }
 }
 
-/// Encodings with the ids of their labels.
-///
-/// # Errors
-/// A label that the table lacks, with its line.
-pub fn labelled(encoded: &[Encoded], data: &Dataset, labels: &Labels) -> Result<Vec<Sample>, Failure> {
-    let ids = labels.ids(data)?;
-    Ok(encoded.iter().zip(ids).map(|(encoded, id)| sample(encoded, id as u32)).collect())
-}
-
-/// An encoding under the id of its label; 0 where there is none to know.
-pub fn sample(encoded: &Encoded, label: u32) -> Sample {
-    Sample::text(encoded.ids.clone(), encoded.type_ids.clone(), label)
+impl Prepared {
+    /// The samples with the ids of their labels.
+    ///
+    /// # Errors
+    /// A label that the table lacks, with its line.
+    pub fn labelled(&self, data: &Dataset, labels: &Labels) -> Result<Vec<Sample>, Failure> {
+        let ids = labels.ids(data)?;
+        let sample = |(sample, id): (&Sample, usize)| Sample { label: id as u32, ..sample.clone() };
+        Ok(self.samples.iter().zip(ids).map(sample).collect())
+    }
 }

@@ -1,24 +1,99 @@
-//! Where a model or a data file lies on this machine.
+//! Where a model or a data set is: on this machine, or in the program itself.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use xexp_backbones::folder::Folder;
+use xexp_bundled::{MODELS, SPLITS, TEXTS};
 use xexp_data::nearest;
 
-/// The folder that `--model` names.
+use crate::failure::Failure;
+
+/// What a name in the program itself begins with.
+const BUNDLED: &str = "bundled:";
+
+/// Where a model is.
+#[derive(Clone)]
+pub enum Model {
+    /// A folder in the Hugging Face layout.
+    Folder(PathBuf),
+    /// A backbone that the program carries.
+    Bundled(&'static xexp_bundled::Model),
+}
+
+/// Where data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// A file.
+    File(PathBuf),
+    /// A split of a set that the program carries.
+    Bundled {
+        /// Name of the set.
+        set: &'static str,
+        /// Name of the split.
+        split: String,
+        /// Whether it holds images rather than texts.
+        images: bool,
+    },
+}
+
+impl Model {
+    /// Opens the folder, on disk or in memory.
+    ///
+    /// # Errors
+    /// A folder that is not a model's, or not a whole one.
+    pub fn open(&self) -> Result<Folder, Failure> {
+        match self {
+            Model::Folder(path) => Ok(Folder::open(path)?),
+            Model::Bundled(model) => Ok(Folder::in_memory(&self.to_string(), model.files)?),
+        }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Model::Folder(path) => path.display().fmt(f),
+            Model::Bundled(model) => write!(f, "{BUNDLED}{}", model.name),
+        }
+    }
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Data::File(path) => path.display().fmt(f),
+            Data::Bundled { set, split, .. } => write!(f, "{BUNDLED}{set}/{split}"),
+        }
+    }
+}
+
+impl Data {
+    /// Another split of the same bundled set; `None` for a file.
+    pub fn sibling(&self, split: &str) -> Option<Data> {
+        match self {
+            Data::File(_) => None,
+            Data::Bundled { set, images, .. } => {
+                Some(Data::Bundled { set, split: split.to_string(), images: *images })
+            }
+        }
+    }
+}
+
+/// The model that `--model` names.
 ///
 /// # Errors
-/// The flag is missing, or there is no such folder.
-pub fn model(given: Option<&str>) -> Result<PathBuf, Failure> {
-    let Some(given) = given else {
-        return Err(Failure::input("no model: this build has no bundled one to fall back on")
-            .hint("give a folder in the Hugging Face layout: --model DIR"));
-    };
-    local("--model", given)?;
+/// There is no such folder, or no bundled model of this name.
+pub fn model(given: &str) -> Result<Model, Failure> {
+    refuse_hub("--model", given)?;
+    if let Some(name) = given.strip_prefix(BUNDLED) {
+        let names = MODELS.iter().map(|model| model.name);
+        return xexp_bundled::model(name).map(Model::Bundled).ok_or_else(|| unknown("--model", given, names));
+    }
     let path = Path::new(given);
     if path.is_dir() {
-        return Ok(path.to_path_buf());
+        return Ok(Model::Folder(path.to_path_buf()));
     }
     if path.exists() {
         let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
@@ -35,22 +110,35 @@ pub fn model(given: Option<&str>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The file that `flag` names.
+/// The data that `flag` names: a file, or `bundled:SET` or `bundled:SET/SPLIT`, whose split is `usual` where none is
+/// given.
 ///
 /// # Errors
-/// There is no such file.
-pub fn data(flag: &str, given: &str) -> Result<PathBuf, Failure> {
-    local(flag, given)?;
+/// There is no such file, set or split.
+pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
+    refuse_hub(flag, given)?;
+    if let Some(name) = given.strip_prefix(BUNDLED) {
+        let (name, split) = name.split_once('/').unwrap_or((name, usual));
+        let sets: Vec<(&'static str, bool)> = sets().collect();
+        let Some((set, images)) = sets.iter().find(|(set, _)| *set == name) else {
+            return Err(unknown(flag, given, sets.iter().map(|(name, _)| *name)));
+        };
+        if !SPLITS.contains(&split) {
+            return Err(Failure::input(format!("{flag} {given}: no split {split:?}"))
+                .hint(format!("{BUNDLED}{set} has {}", SPLITS.join(", "))));
+        }
+        return Ok(Data::Bundled { set, split: split.to_string(), images: *images });
+    }
     let path = Path::new(given);
     if path.is_file() {
-        return Ok(path.to_path_buf());
+        return Ok(Data::File(path.to_path_buf()));
     }
     if path.is_dir() {
         return Err(Failure::input(format!("{flag} {given}: expected a file, found a folder")));
     }
     // Pipes and devices are neither file nor folder, and can be read.
     if path.exists() {
-        return Ok(path.to_path_buf());
+        return Ok(Data::File(path.to_path_buf()));
     }
     let failure = Failure::input(format!("{flag} {given}: no such file"));
     Err(match similar(path) {
@@ -59,13 +147,27 @@ pub fn data(flag: &str, given: &str) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Refuses the kinds of place that this build cannot reach.
-fn local(flag: &str, given: &str) -> Result<(), Failure> {
-    for (prefix, what) in [("hub:", "download from the Hub"), ("bundled:", "bundle models or data")] {
-        if given.starts_with(prefix) {
-            return Err(Failure::input(format!("{flag} {given}: this build of xexp does not {what}"))
-                .hint("give a path on this machine"));
+/// Names of the bundled sets, and whether each holds images.
+fn sets() -> impl Iterator<Item = (&'static str, bool)> {
+    TEXTS.iter().map(|set| (set.name, false))
+}
+
+fn unknown<'a>(flag: &str, given: &str, names: impl Iterator<Item = &'a str> + Clone) -> Failure {
+    let failure = Failure::input(format!("{flag} {given}: nothing of this name is bundled"));
+    match nearest(given.trim_start_matches(BUNDLED), names.clone()) {
+        Some(near) => failure.hint(format!("did you mean {BUNDLED}{near}?")),
+        None => {
+            let names: Vec<String> = names.map(|name| format!("{BUNDLED}{name}")).collect();
+            failure.hint(format!("there are {}", names.join(", ")))
         }
+    }
+}
+
+/// Refuses the kind of place that this build cannot reach.
+fn refuse_hub(flag: &str, given: &str) -> Result<(), Failure> {
+    if given.starts_with("hub:") {
+        return Err(Failure::input(format!("{flag} {given}: this build of xexp does not download from the Hub"))
+            .hint("give a path on this machine"));
     }
     Ok(())
 }
@@ -98,9 +200,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("train.csv"), "").unwrap();
         let wrong = folder.path().join("trian.csv");
-        let failure = data("--train", wrong.to_str().unwrap()).unwrap_err().to_string();
+        let failure = data("--train", wrong.to_str().unwrap(), "train").unwrap_err().to_string();
         assert!(failure.contains("trian.csv: no such file"), "{failure}");
         assert!(failure.contains("hint: did you mean") && failure.contains("train.csv?"), "{failure}");
+    }
+
+    #[test]
+    fn a_bundled_set_has_the_usual_split_unless_one_is_named() {
+        let shown = |given: &str| data("--data", given, "test").unwrap().to_string();
+        assert_eq!(shown("bundled:shop-requests"), "bundled:shop-requests/test");
+        assert_eq!(shown("bundled:shop-requests/valid"), "bundled:shop-requests/valid");
+        let refused = |given: &str| data("--data", given, "test").unwrap_err().to_string();
+        assert!(refused("bundled:shop-request").contains("did you mean bundled:shop-requests?"));
+        assert!(refused("bundled:shop-requests/dev").contains("train, valid, test"));
+        assert!(refused("hub:org/name").contains("Hub"));
     }
 
     #[test]
@@ -117,7 +230,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.safetensors");
         std::fs::write(&file, "").unwrap();
-        let failure = model(file.to_str()).unwrap_err().to_string();
+        let failure = model(file.to_str().unwrap()).err().unwrap().to_string();
         assert!(failure.contains("expected a folder, found a file"), "{failure}");
     }
 }

@@ -6,12 +6,11 @@ use serde_json::json;
 use xexp_data::Dataset;
 use xexp_report::atomic;
 use xexp_train::metrics::{Logits, log_softmax};
-use xexp_train::{Sample, predict};
+use xexp_train::predict;
 
 use crate::args::{Reading, Shared};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inputs::sample;
 use crate::progress::Progress;
 use crate::reading::read;
 use crate::saved::{Job, Model};
@@ -42,7 +41,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--input", args.input.as_deref())?;
     let Model { classifier, names, encoder } = job.open(&args.shared)?;
     let data = read(&job.data, &args.reading, false)?;
-    let samples: Vec<Sample> = encoder.encode(&data)?.iter().map(|encoded| sample(encoded, 0)).collect();
+    let samples = encoder.prepare(&data)?.samples;
 
     let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);
     let mut before = 0;

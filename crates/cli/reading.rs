@@ -6,17 +6,31 @@ use xexp_data::{BadRow, Dataset, Delimiter, Format, Source};
 
 use crate::args::{DataFormat, OnBadRow, Reading};
 use crate::failure::Failure;
+use crate::places::Data;
 
-/// Reads a file as the flags say.
+/// Reads a file as the flags say, or a bundled set as it is.
 ///
 /// # Errors
 /// Whatever is wrong with the file, with its line.
-pub fn read(path: &Path, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {
+pub fn read(place: &Data, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {
+    match place {
+        Data::File(path) => file(path, flags, labelled),
+        Data::Bundled { set, split, .. } => {
+            let gone = || Failure::input(format!("{place}: no such set"));
+            let bytes = xexp_bundled::texts(set).and_then(|set| set.split(split)).ok_or_else(gone)?;
+            let source = Source { format: Some(Format::Csv), ..Source::new(place.to_string()) };
+            Ok(xexp_data::read_bytes(&source, bytes, labelled)?)
+        }
+    }
+}
+
+fn file(path: &Path, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {
     let format = flags.data_format.map(|format| match format {
         DataFormat::Csv => Format::Csv,
         DataFormat::Tsv => Format::Tsv,
         DataFormat::Jsonl => Format::Jsonl,
         DataFormat::Json => Format::Json,
+        DataFormat::Txt => Format::Txt,
     });
     let source = Source {
         path: path.to_path_buf(),

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use xexp_backbones::folder::Folder;
 use xexp_heads::Classifier;
 
 use crate::args::Shared;
@@ -13,10 +12,10 @@ use crate::{device, places};
 
 /// Where everything is, once the arguments have been held against this machine.
 pub struct Job {
-    /// The folder of the saved model.
-    model: PathBuf,
-    /// The data file.
-    pub data: PathBuf,
+    /// The saved model.
+    model: places::Model,
+    /// The data.
+    pub data: places::Data,
     /// The folder for results; without it they are only printed.
     pub output: Option<PathBuf>,
 }
@@ -27,7 +26,7 @@ pub struct Model {
     pub classifier: Classifier,
     /// Label names by id.
     pub names: Vec<String>,
-    /// The tokenizer.
+    /// The tokenizer or preprocessor.
     pub encoder: Encoder,
 }
 
@@ -37,12 +36,14 @@ impl Job {
     /// # Errors
     /// A model, a file, a device or an output folder that is not there or not usable.
     pub fn new(shared: &Shared, flag: &str, given: Option<&str>) -> Result<Self, Failure> {
-        let model = places::model(shared.model.as_deref())?;
+        let model = places::model(shared.model.as_deref().ok_or_else(|| {
+            Failure::input("no model").hint("give the --output of a finished run: --model DIR")
+        })?)?;
         let data = given.ok_or_else(|| {
             let hint = format!("give a .csv, .tsv, .jsonl or .json file: {flag} FILE");
             Failure::input(format!("no {flag}")).hint(hint)
         })?;
-        let data = places::data(flag, data)?;
+        let data = places::data(flag, data, "test")?;
         device::choose(shared.device, shared.precision, shared.quiet)?;
         let output = shared.output.as_deref().map(PathBuf::from);
         if let Some(folder) = &output {
@@ -56,9 +57,9 @@ impl Job {
     /// # Errors
     /// A folder that holds no classifier that can be used.
     pub fn open(&self, shared: &Shared) -> Result<Model, Failure> {
-        let folder = Folder::open(&self.model)?;
+        let folder = self.model.open()?;
         let (classifier, names) = Classifier::open(&folder)?;
-        let encoder = Encoder::new(&folder, shared)?;
+        let encoder = Encoder::new(&folder, classifier.backbone.image(), shared)?;
         Ok(Model { classifier, names, encoder })
     }
 }

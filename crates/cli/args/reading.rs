@@ -29,7 +29,7 @@ pub struct Reading {
     pub on_bad_row: OnBadRow,
 }
 
-/// A file format of labelled text.
+/// A file format of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataFormat {
@@ -41,6 +41,8 @@ pub enum DataFormat {
     Jsonl,
     /// One array of JSON objects.
     Json,
+    /// One text a line.
+    Txt,
 }
 
 /// What becomes of a row that cannot be used.

@@ -10,8 +10,8 @@ use crate::device::{Device, Precision};
 /// Which model runs where, in what batches, and how the answer is given.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Shared {
-    /// The model: a folder in the Hugging Face layout.
-    #[arg(long, env = "XEXP_MODEL", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// The model: a folder in the Hugging Face layout, or bundled:NAME [default: for finetune the bundled one].
+    #[arg(long, env = "XEXP_MODEL", value_name = "MODEL", value_hint = ValueHint::DirPath)]
     pub model: Option<String>,
     /// The folder to write into [default: runs/TIME-finetune for finetune, none otherwise].
     #[arg(long, env = "XEXP_OUTPUT", value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -23,14 +23,14 @@ pub struct Args {
     #[arg(long, env = "XEXP_RESUME")]
     pub resume: bool,
 
-    /// The training data.
-    #[arg(long, env = "XEXP_TRAIN", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The training data: a file or bundled:SET [default: the bundled set of the model's kind].
+    #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", value_hint = ValueHint::FilePath, help_heading = "Data")]
     pub train: Option<String>,
-    /// The validation data [default: a stratified part of the training data].
-    #[arg(long, env = "XEXP_VALID", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The validation data [default: a bundled set's own, else a stratified part of the training data].
+    #[arg(long, env = "XEXP_VALID", value_name = "DATA", value_hint = ValueHint::FilePath, help_heading = "Data")]
     pub valid: Option<String>,
-    /// The test data, scored once with the best checkpoint [default: none].
-    #[arg(long, env = "XEXP_TEST", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The test data, scored once with the best checkpoint [default: a bundled set's own, else none].
+    #[arg(long, env = "XEXP_TEST", value_name = "DATA", value_hint = ValueHint::FilePath, help_heading = "Data")]
     pub test: Option<String>,
     /// The share of the training data that validates when --valid is not given.
     #[arg(
@@ -95,14 +95,17 @@ pub struct Training {
     /// full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do not apply.
     #[arg(long, env = "XEXP_STRATEGY", value_name = "STRATEGY", default_value = "full")]
     pub strategy: Strategy,
-    /// The number of passes over the training data [default: 3; under `probe`, 300 full-batch passes over
+    /// What the backbone's weights begin as: as pretrained, or drawn anew, to see what pretraining is worth.
+    #[arg(long, env = "XEXP_BACKBONE", value_name = "BEGINNING", default_value = "pretrained")]
+    pub backbone: Backbone,
+    /// The number of passes over the training data [default: 3, or what a bundled model recommends; under `probe`, 300 full-batch passes over
     /// the kept features].
     #[arg(long, env = "XEXP_EPOCHS", value_name = "N")]
     pub epochs: Option<NonZeroU32>,
     /// Ends after this many optimiser steps, even within an epoch [default: when the epochs are over].
     #[arg(long, env = "XEXP_MAX_STEPS", value_name = "STEPS")]
     pub max_steps: Option<NonZeroU64>,
-    /// The learning rate [default: 5e-5; under `probe`, the guaranteed limit of the measured features].
+    /// The learning rate [default: 5e-5, or what a bundled model recommends; under `probe`, the guaranteed limit of the measured features].
     #[arg(long, env = "XEXP_LR", value_name = "X", value_parser = number::positive)]
     pub lr: Option<f64>,
     /// The head's own learning rate [default: that of --lr].
@@ -160,6 +163,16 @@ pub enum Strategy {
     Probe,
     /// All weights.
     Full,
+}
+
+/// What the backbone's weights begin as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backbone {
+    /// As the checkpoint has them.
+    Pretrained,
+    /// Drawn anew by the family's initializers; the model gives its configuration alone.
+    Random,
 }
 
 /// How the learning rate goes on after the warm-up.

@@ -2,13 +2,14 @@
 
 use xexp_backbones::Seed;
 use xexp_backbones::folder::Folder;
-use xexp_data::{Dataset, Encoded, Labels, Receipt, SplitInput, stratified_sample, stratified_split};
+use xexp_backbones::layers::ImageShape;
+use xexp_data::{Dataset, Labels, Receipt, SplitInput, stratified_sample, stratified_split};
 use xexp_train::Sample;
 
 use super::args::UnseenLabels;
 use super::{Args, Plan};
 use crate::failure::Failure;
-use crate::inputs::{Encoder, labelled};
+use crate::inputs::Encoder;
 use crate::reading::read;
 
 /// One split, ready for the model.
@@ -34,11 +35,11 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// Reads everything.
+    /// Reads everything; `image` are the images that the backbone takes, if it takes any.
     ///
     /// # Errors
     /// Whatever is wrong with a file, with its line.
-    pub fn read(args: &Args, plan: &Plan, folder: &Folder) -> Result<Self, Failure> {
+    pub fn read(args: &Args, plan: &Plan, folder: &Folder, image: Option<ImageShape>) -> Result<Self, Failure> {
         let seed = Seed(args.shared.seed);
         let all = read(&plan.train, &args.reading, true)?;
         let valid = plan.valid.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
@@ -62,31 +63,32 @@ impl Examples {
             None => train,
         };
 
-        let encoder = Encoder::new(folder, &args.shared)?;
-        let mut encoded = vec![encoder.encode(&train)?, encoder.encode(&valid)?];
-        if let Some(test) = &test {
-            encoded.push(encoder.encode(test)?);
+        let encoder = Encoder::new(folder, image, &args.shared)?;
+        let splits = [("train", Some(train)), ("valid", Some(valid)), ("test", test)];
+        let mut parts = vec![];
+        for (name, data) in splits.into_iter().filter_map(|(name, data)| Some((name, data?))) {
+            parts.push((name, encoder.prepare(&data)?, data));
         }
-        let mut splits = vec![split("train", &train, &encoded[0]), split("valid", &valid, &encoded[1])];
-        if let Some(test) = &test {
-            splits.push(split("test", test, &encoded[2]));
-        }
-        let receipt = Receipt::new(&splits, Some(&labels), encoder.max_length)?;
-        let part = |data: Dataset, encoded: &[Encoded]| -> Result<Part, Failure> {
-            Ok(Part { samples: labelled(encoded, &data, &labels)?, data })
-        };
+        let inputs: Vec<SplitInput<'_>> = parts
+            .iter()
+            .map(|(name, prepared, data)| SplitInput { name, data, encoded: prepared.encoded.as_deref() })
+            .collect();
+        let receipt = Receipt::new(&inputs, Some(&labels), encoder.max_length())?;
+        let mut parts = parts.into_iter().map(|(_, prepared, data)| -> Result<Part, Failure> {
+            Ok(Part { samples: prepared.labelled(&data, &labels)?, data })
+        });
+        let mut next = || parts.next().transpose();
+        let missing = || Failure::input("no examples to train and validate on");
+        let (train, valid) = (next()?.ok_or_else(missing)?, next()?.ok_or_else(missing)?);
+        let test = next()?;
         Ok(Examples {
-            train: part(train, &encoded[0])?,
-            valid: part(valid, &encoded[1])?,
-            test: test.map(|test| part(test, &encoded[2])).transpose()?,
+            train,
+            valid,
+            test,
             labels,
             receipt,
         })
     }
-}
-
-fn split<'a>(name: &'a str, data: &'a Dataset, encoded: &'a [Encoded]) -> SplitInput<'a> {
-    SplitInput { name, data, encoded }
 }
 
 /// The label table: training's labels, those of the other files too where `--unseen-labels union` says so, in

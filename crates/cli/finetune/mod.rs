@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use xexp_backbones::Seed;
+use xexp_backbones::families::Modality;
+use xexp_backbones::{Declarations, Seed};
 use xexp_backbones::folder::Folder;
 use xexp_heads::Classifier;
 use xexp_report::atomic;
@@ -28,18 +29,17 @@ use data::Examples;
 use results::Results;
 
 /// Where everything is, once the arguments have been held against this machine.
-#[derive(Debug)]
 pub struct Plan {
-    /// The folder of the pretrained model.
-    pub model: PathBuf,
+    /// The pretrained model.
+    pub model: places::Model,
     /// SHA-256 of its weights.
     pub model_sha256: String,
     /// The training data.
-    pub train: PathBuf,
+    pub train: places::Data,
     /// The validation data, when it is not to be split off.
-    pub valid: Option<PathBuf>,
+    pub valid: Option<places::Data>,
     /// The test data.
-    pub test: Option<PathBuf>,
+    pub test: Option<places::Data>,
     /// The folder for all results.
     pub output: PathBuf,
     /// The device that computes.
@@ -47,6 +47,15 @@ pub struct Plan {
     /// When the command began.
     pub started: SystemTime,
 }
+
+/// The text backbone where no model is named.
+const TEXT_MODEL: &str = "bundled:mini-text";
+/// The image backbone where only image data is named.
+const IMAGE_MODEL: &str = "bundled:mini-vision";
+/// The data where none is named.
+const TEXT_SET: &str = "bundled:shop-requests";
+/// The same for an image model.
+const IMAGE_SET: &str = "bundled:symbols";
 
 /// Fine-tunes a model as the arguments say.
 ///
@@ -61,7 +70,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if existing == Existing::Resume {
         resumable(&plan)?;
     }
-    let folder = Folder::open(&plan.model)?;
+    let folder = plan.model.open()?;
     plan.model_sha256 = save::sha256(folder.checkpoint()?.bytes());
     fit(args, &plan, &folder, existing, &stop)
 }
@@ -69,17 +78,36 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Checks what can be checked before any file is opened.
 fn plan(args: &Args) -> Result<Plan, Failure> {
     let started = SystemTime::now();
-    let model = places::model(args.shared.model.as_deref())?;
-    let train = args.train.as_deref().ok_or_else(|| {
-        Failure::input("no training data: this build has no bundled set to fall back on")
-            .hint("give a .csv, .tsv, .jsonl or .json file: --train FILE")
-    })?;
-    let train = places::data("--train", train)?;
-    let valid = args.valid.as_deref().map(|file| places::data("--valid", file)).transpose()?;
-    let test = args.test.as_deref().map(|file| places::data("--test", file)).transpose()?;
+    let (model, train) = subject(args)?;
+    let named = |flag: &'static str, given: &Option<String>, usual: &str| {
+        given.as_deref().map(|given| places::data(flag, given, usual)).transpose()
+    };
+    // A bundled set brings its own validation and test examples.
+    let valid = named("--valid", &args.valid, "valid")?.or_else(|| train.sibling("valid"));
+    let test = named("--test", &args.test, "test")?.or_else(|| train.sibling("test"));
     let device = device::choose(args.shared.device, args.shared.precision, args.shared.quiet)?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
     Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, device, started })
+}
+
+/// Model and training data; what is not named is bundled, of the kind of what is.
+fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
+    let train = args.train.as_deref().map(|given| places::data("--train", given, "train")).transpose()?;
+    let model = match args.shared.model.as_deref() {
+        Some(given) => places::model(given)?,
+        None => {
+            let images = matches!(train, Some(places::Data::Bundled { images: true, .. }));
+            places::model(if images { IMAGE_MODEL } else { TEXT_MODEL })?
+        }
+    };
+    let train = match train {
+        Some(train) => train,
+        None => {
+            let images = model.open()?.family.modality == Modality::Image;
+            places::data("--train", if images { IMAGE_SET } else { TEXT_SET }, "train")?
+        }
+    };
+    Ok((model, train))
 }
 
 /// What may be done with results that are already there.
@@ -123,11 +151,18 @@ fn fit(
             eprintln!("{text}");
         }
     };
-    let examples = Examples::read(args, plan, folder)?;
-    say(&examples.receipt);
     let seed = Seed(args.shared.seed);
-    let (mut classifier, load) = Classifier::with_new_head(folder, examples.labels.names().len(), seed)?;
-    say(&format_args!("{}: {load}", plan.model.display()));
+    // The images that the backbone takes are known from its declaration alone.
+    let mut declared = Declarations::default();
+    let image = folder.family.declare(&folder.config, &mut declared)?.image();
+    let examples = Examples::read(args, plan, folder, image)?;
+    say(&examples.receipt);
+    let classes = examples.labels.names().len();
+    let (mut classifier, load) = match args.training.backbone {
+        args::Backbone::Pretrained => Classifier::with_new_head(folder, classes, seed)?,
+        args::Backbone::Random => Classifier::untrained(folder.family, &folder.config, classes, seed)?,
+    };
+    say(&format_args!("{}: {load}", plan.model));
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;
     say(&head);
 

@@ -57,8 +57,7 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
         ("warm-up", t.warmup.to_string()),
         ("weight decay", t.weight_decay.to_string()),
         ("clip", t.clip.to_string()),
-        ("maximum length", examples.receipt.max_length.to_string()),
-        ("seed", args.shared.seed.to_string()),
+                ("seed", args.shared.seed.to_string()),
     ];
     let card = Card {
         name,
@@ -80,7 +79,11 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
             initial_loss: results.head.initial_loss,
             ln_classes: results.head.ln_classes,
         },
-        hyper_parameters: settings.map(|(name, value)| (name.to_string(), value)).to_vec(),
+        hyper_parameters: settings
+            .into_iter()
+            .chain(examples.receipt.max_length.map(|length| ("maximum length", length.to_string())))
+            .map(|(name, value)| (name.to_string(), value))
+            .collect(),
         data_notes: notes(split, examples),
         command: command(),
         versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
@@ -91,10 +94,13 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
 fn notes(split: &str, examples: &Examples) -> Vec<String> {
     let mut notes = vec![format!("The scores above are of the {split} examples.")];
     for s in &examples.receipt.splits {
-        notes.push(format!(
-            "{}: {} examples; {} longer than {} tokens and cut; {} duplicates.",
-            s.name, s.rows_used, s.truncated.texts, examples.receipt.max_length, s.duplicates
-        ));
+        let cut = match (&s.truncated, examples.receipt.max_length) {
+            (Some(truncated), Some(length)) => {
+                format!(" {} longer than {length} tokens and cut;", truncated.texts)
+            }
+            _ => String::new(),
+        };
+        notes.push(format!("{}: {} examples;{cut} {} duplicates.", s.name, s.rows_used, s.duplicates));
     }
     for leak in &examples.receipt.leaks {
         notes.push(format!("{} examples of {} have a text of {}.", leak.rows, leak.to, leak.from));

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use xexp_backbones::Seed;
 use xexp_backbones::folder::Folder;
+use xexp_bundled::Recipe;
 use xexp_heads::Classifier;
 use xexp_report::{History, Row};
 use xexp_train::probe::{self, ProbeSettings};
@@ -17,15 +18,14 @@ use super::args::{Schedule, Strategy};
 use super::data::Examples;
 use super::{Args, Plan};
 use crate::failure::Failure;
+use crate::places;
 use crate::progress::Progress;
 use crate::running;
 
-/// Passes over the training data where nothing is said.
-const EPOCHS: u32 = 3;
+/// Passes and learning rate where nothing is said and the model recommends nothing.
+const USUAL: Recipe = Recipe { epochs: 3, lr: 5e-5 };
 /// Full-batch passes of a probe where nothing is said.
 const PASSES: u32 = 300;
-/// Peak learning rate where nothing is said. Source: Devlin et al. 2019, §A.3, the largest of those tried.
-const LR: f64 = 5e-5;
 
 /// How training went.
 pub struct Trained {
@@ -61,11 +61,15 @@ pub fn train(
     }
 }
 
-fn settings(args: &Args) -> Settings {
+fn settings(args: &Args, plan: &Plan) -> Settings {
     let t = &args.training;
-    let lr = t.lr.unwrap_or(LR);
+    let usual = match &plan.model {
+        places::Model::Bundled(model) => model.recipe,
+        places::Model::Folder(_) => USUAL,
+    };
+    let lr = t.lr.unwrap_or(usual.lr);
     Settings {
-        epochs: t.epochs.map_or(EPOCHS, u32::from),
+        epochs: t.epochs.map_or(usual.epochs, u32::from),
         max_steps: t.max_steps.map(u64::from),
         batch_size: args.shared.batch_size.get(),
         accumulate: t.accumulate.get(),
@@ -94,7 +98,7 @@ fn full(
     examples: &Examples,
     stop: &AtomicBool,
 ) -> Result<Option<Trained>, Failure> {
-    let settings = settings(args);
+    let settings = settings(args, plan);
     let checkpoints = Checkpoints {
         output: plan.output.clone(),
         identity: identity(args, plan, &settings, examples),
@@ -132,6 +136,7 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("head-init", json!(args.head.head_init)),
         ("head-scale", json!(args.head.head_scale)),
         ("strategy", json!(args.training.strategy)),
+        ("backbone", json!(args.training.backbone)),
         ("epochs", json!(s.epochs)),
         ("max-steps", json!(s.max_steps)),
         ("batch-size", json!(s.batch_size)),

@@ -25,6 +25,24 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Labelled images that no file holds; `sha256` is that of whatever stands for the file.
+    pub fn of_images(path: PathBuf, sha256: String, examples: Vec<Example>) -> Self {
+        Dataset {
+            path,
+            sha256,
+            columns: Columns { text: "image".into(), pair: None, label: Some("label".into()), id: None },
+            rows_read: examples.len() as u64,
+            blank_lines: 0,
+            bad_rows: vec![],
+            examples,
+        }
+    }
+
+    /// Whether these are images.
+    pub fn is_images(&self) -> bool {
+        self.examples.first().is_some_and(|example| example.image.is_some())
+    }
+
     /// The examples at `indices`, in that order, as a dataset of their own.
     ///
     /// The facts about the file (hash, rows read, blank lines, bad rows) stay those of the whole file. An index

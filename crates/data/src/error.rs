@@ -248,6 +248,24 @@ pub enum Error {
         /// The length given.
         found: usize,
     },
+    /// A `preprocessor_config.json` that is none.
+    #[error("{path}: {message}")]
+    Preprocessor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An image of another size than the model takes.
+    #[error("image {name}: expected {expected:?} (channels, height, width), found {found:?}")]
+    ImageSize {
+        /// The image.
+        name: String,
+        /// What the model takes.
+        expected: [usize; 3],
+        /// What the image is.
+        found: [usize; 3],
+    },
     /// Encodings that do not belong to the examples of their split.
     #[error("split `{split}`: expected {expected} encodings, one for each example, found {found}")]
     Encodings {
@@ -272,6 +290,9 @@ impl Error {
                 format!("convert it: iconv -f UTF-16 -t UTF-8 {0} > utf8-file", path.display())
             }
             Error::NoRows { bad_rows: 1.., .. } => "read it without --on-bad-row skip to see the first bad row".into(),
+            Error::ImageSize { .. } => {
+                "images are not resized: take a model of their size, such as bundled:vit-shapes for 32 × 32".into()
+            }
             Error::Extension { .. } | Error::UnknownFormat { .. } => {
                 format!("say what it holds with --data-format {}", Format::NAMES.join("|"))
             }

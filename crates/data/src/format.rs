@@ -21,12 +21,14 @@ pub enum Format {
     Jsonl,
     /// One JSON array of objects.
     Json,
+    /// One text a line and nothing else; blank lines are no texts.
+    Txt,
 }
 
 impl Format {
-    pub(crate) const NAMES: [&'static str; 4] = ["csv", "tsv", "jsonl", "json"];
+    pub(crate) const NAMES: [&'static str; 5] = ["csv", "tsv", "jsonl", "json", "txt"];
 
-    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`; case does not matter.
+    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`, `.txt`; case does not matter.
     ///
     /// # Errors
     /// [`Error::Extension`] for any other.
@@ -37,6 +39,7 @@ impl Format {
             Some("tsv") => Ok(Format::Tsv),
             Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
             Some("json") => Ok(Format::Json),
+            Some("txt") => Ok(Format::Txt),
             _ => Err(Error::Extension { path: path.into(), found: extension.map(|e| format!(".{e}")) }),
         }
     }
@@ -51,6 +54,7 @@ impl FromStr for Format {
             "tsv" => Ok(Format::Tsv),
             "jsonl" => Ok(Format::Jsonl),
             "json" => Ok(Format::Json),
+            "txt" => Ok(Format::Txt),
             _ => Err(Error::UnknownFormat { found: name.into() }),
         }
     }
@@ -63,6 +67,7 @@ impl fmt::Display for Format {
             Format::Tsv => "tsv",
             Format::Jsonl => "jsonl",
             Format::Json => "json",
+            Format::Txt => "txt",
         })
     }
 }

@@ -16,15 +16,15 @@ pub(crate) struct Input {
     bytes: io::Chain<Cursor<Vec<u8>>, BufReader<Hashed>>,
 }
 
-/// A file whose bytes, byte-order mark included, go through a hash on their way.
+/// Bytes that go, byte-order mark included, through a hash on their way.
 struct Hashed {
-    file: File,
+    source: Box<dyn Read>,
     hash: Sha256,
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.source.read(buffer)?;
         self.hash.update(&buffer[..read]);
         Ok(read)
     }
@@ -32,9 +32,14 @@ impl Read for Hashed {
 
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        Self::from_reader(path, Box::new(file))
+    }
+
+    /// The same of bytes from elsewhere; `path` is for messages.
+    pub(crate) fn from_reader(path: &Path, source: Box<dyn Read>) -> Result<Self> {
         let failed = |source| Error::Read { path: path.into(), source };
-        let file = File::open(path).map_err(failed)?;
-        let mut rest = BufReader::with_capacity(1 << 16, Hashed { file, hash: Sha256::new() });
+        let mut rest = BufReader::with_capacity(1 << 16, Hashed { source, hash: Sha256::new() });
         let mut start = Vec::new();
         rest.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {

@@ -98,7 +98,7 @@ impl<'a> Intake<'a> {
             Some(id) if !id.trim().is_empty() => id.trim().to_string(),
             _ => self.rows_read.to_string(),
         };
-        Ok(Example { id, text, pair, label, line })
+        Ok(Example { id, text, pair, image: None, label, line })
     }
 
     /// The dataset, once all rows are taken.

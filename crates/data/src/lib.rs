@@ -37,10 +37,12 @@ mod error;
 mod example;
 mod fault;
 mod format;
+mod image;
 mod input;
 mod intake;
 mod json;
 mod labels;
+mod lines;
 mod nearest;
 mod order;
 mod receipt;
@@ -56,12 +58,13 @@ pub use error::{Error, Result};
 pub use example::{BadRowNote, Example};
 pub use fault::RowFault;
 pub use format::{Delimiter, Format};
+pub use image::{Image, Preprocessor};
 pub use labels::Labels;
 pub use nearest::nearest;
 pub use order::natural_order;
 pub use receipt::{
     ClassCount, Conflict, Conflicts, Leak, LeakedText, Lengths, Receipt, SplitInput, SplitReceipt, Truncation,
 };
-pub use source::{BadRow, Source, read};
+pub use source::{BadRow, Source, read, read_bytes};
 pub use split::{Split, stratified_sample, stratified_split};
 pub use tokenizer::{Encoded, Tokenizer};

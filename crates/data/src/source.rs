@@ -1,13 +1,13 @@
 //! Where examples come from, and the one function that reads them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::format::{Delimiter, Format};
 use crate::input::Input;
 use crate::intake::Intake;
-use crate::{csv, json};
+use crate::{csv, json, lines};
 
 /// What becomes of a row that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,17 +75,33 @@ impl Source {
 /// When the file cannot be read, its format is not known, a column is not found, a row is bad and may not be skipped,
 /// a quote is never closed, a `.json` file is not an array, or not one row can be used.
 pub fn read(source: &Source, labelled: bool) -> Result<Dataset> {
+    read_input(source, labelled, Input::open)
+}
+
+/// The examples of a file's bytes in memory; the path of `source` gives the format and is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(source: &Source, bytes: &'static [u8], labelled: bool) -> Result<Dataset> {
+    read_input(source, labelled, |path| Input::from_reader(path, Box::new(bytes)))
+}
+
+fn read_input(
+    source: &Source,
+    labelled: bool,
+    open: impl FnOnce(&Path) -> Result<Input>,
+) -> Result<Dataset> {
     let format = match source.format {
         Some(format) => format,
         None => Format::of(&source.path)?,
     };
-    if matches!(format, Format::Jsonl | Format::Json) {
+    if matches!(format, Format::Jsonl | Format::Json | Format::Txt) {
         let settings = [("delimiter", source.delimiter.is_some()), ("columns", source.columns.is_some())];
         if let Some((setting, _)) = settings.into_iter().find(|(_, set)| *set) {
             return Err(Error::Setting { path: source.path.clone(), setting, format });
         }
     }
-    let mut input = Input::open(&source.path)?;
+    let mut input = open(&source.path)?;
     let mut intake = Intake::new(source, labelled);
     match format {
         Format::Csv => {
@@ -94,6 +110,7 @@ pub fn read(source: &Source, labelled: bool) -> Result<Dataset> {
         Format::Tsv => csv::read(&mut input, source.delimiter.unwrap_or(Delimiter::TAB), false, &mut intake)?,
         Format::Jsonl => json::read_lines(&mut input, &mut intake)?,
         Format::Json => json::read_array(&mut input, &mut intake)?,
+        Format::Txt => lines::read(&mut input, &mut intake)?,
     }
     intake.finish(input.sha256()?)
 }

@@ -23,15 +23,15 @@ pub struct SplitInput<'a> {
     pub name: &'a str,
     /// Its examples.
     pub data: &'a Dataset,
-    /// The encoding of each example, in the same order.
-    pub encoded: &'a [Encoded],
+    /// The encoding of each example, in the same order; `None` of images.
+    pub encoded: Option<&'a [Encoded]>,
 }
 
 /// What was read and used, split by split. `Display` shows it as a table for a terminal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Length, in tokens, to which texts were cut.
-    pub max_length: usize,
+    /// Length, in tokens, to which texts were cut; `None` of images.
+    pub max_length: Option<usize>,
     /// The splits, in the order given.
     pub splits: Vec<SplitReceipt>,
     /// Texts that stand in two splits, for each pair of splits that shares any.
@@ -57,10 +57,10 @@ pub struct SplitReceipt {
     pub blank_lines: u64,
     /// Examples of each class, in the order of the label table; empty for data without labels.
     pub classes: Vec<ClassCount>,
-    /// Lengths of the texts in tokens, before truncation.
-    pub tokens: Lengths,
-    /// What was cut off.
-    pub truncated: Truncation,
+    /// Lengths of the texts in tokens, before truncation; `None` of images.
+    pub tokens: Option<Lengths>,
+    /// What was cut off; `None` of images.
+    pub truncated: Option<Truncation>,
     /// Examples whose text already stands further up in the split, white space and case aside.
     pub duplicates: u64,
     /// Texts that stand in the split with different labels, white space and case aside.
@@ -84,7 +84,7 @@ impl Receipt {
     /// # Errors
     /// [`Error::Encodings`] when a split has not one encoding for each example; as [`Labels::ids`] when `labels` do
     /// not belong to the data.
-    pub fn new(splits: &[SplitInput], labels: Option<&Labels>, max_length: usize) -> Result<Self> {
+    pub fn new(splits: &[SplitInput], labels: Option<&Labels>, max_length: Option<usize>) -> Result<Self> {
         let parts = splits.iter().map(|split| part(split, labels)).collect::<Result<_>>()?;
         let mut leaks = Vec::new();
         for (index, to) in splits.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Receipt {
 
 fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
     let SplitInput { name, data, encoded } = *split;
-    if encoded.len() != data.examples.len() {
+    if let Some(encoded) = encoded.filter(|encoded| encoded.len() != data.examples.len()) {
         let (expected, found) = (data.examples.len(), encoded.len());
         return Err(Error::Encodings { split: name.into(), expected, found });
     }
@@ -116,8 +116,8 @@ fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
         rows_used: data.examples.len() as u64,
         blank_lines: data.blank_lines,
         classes,
-        tokens: Lengths::of(encoded),
-        truncated: Truncation::of(encoded),
+        tokens: encoded.map(Lengths::of),
+        truncated: encoded.map(Truncation::of),
         duplicates: repeats::duplicates(&data.examples),
         conflicts: Conflicts::of(&data.examples),
         bad_rows: data.bad_rows.clone(),
@@ -135,6 +135,7 @@ pub(crate) mod tests {
             id: (index + 1).to_string(),
             text: (*text).into(),
             pair: None,
+            image: None,
             label: Some((*label).into()),
             line: index as u64 + 1,
         };
@@ -169,10 +170,10 @@ pub(crate) mod tests {
         let labels = Labels::from_training(&train, &[]).unwrap();
         let (a, b) = (encoded(&[4, 3, 12, 9], 8), encoded(&[3, 3], 8));
         let splits = [
-            SplitInput { name: "train", data: &train, encoded: &a },
-            SplitInput { name: "valid", data: &valid, encoded: &b },
+            SplitInput { name: "train", data: &train, encoded: Some(&a) },
+            SplitInput { name: "valid", data: &valid, encoded: Some(&b) },
         ];
-        Receipt::new(&splits, Some(&labels), 8).unwrap()
+        Receipt::new(&splits, Some(&labels), Some(8)).unwrap()
     }
 
     #[test]
@@ -182,7 +183,8 @@ pub(crate) mod tests {
         assert_eq!((train.rows_read, train.rows_used, train.duplicates), (5, 4, 1));
         let classes: Vec<_> = train.classes.iter().map(|c| (c.label.as_str(), c.count)).collect();
         assert_eq!(classes, [("bye", 3), ("hi", 1)]);
-        assert_eq!((train.truncated.texts, train.truncated.tokens), (2, 5));
+        let truncated = train.truncated.as_ref().unwrap();
+        assert_eq!((truncated.texts, truncated.tokens), (2, 5));
         assert_eq!((train.conflicts.count, train.bad_rows[0].line), (1, 9));
         assert_eq!(receipt.leaks.len(), 1);
         assert_eq!((receipt.leaks[0].from.as_str(), receipt.leaks[0].to.as_str()), ("train", "valid"));
@@ -199,7 +201,7 @@ pub(crate) mod tests {
     fn encodings_of_other_data_are_refused() {
         let data = dataset("a.csv", &[("x", "1")]);
         let error =
-            Receipt::new(&[SplitInput { name: "train", data: &data, encoded: &[] }], None, 8).unwrap_err();
+            Receipt::new(&[SplitInput { name: "train", data: &data, encoded: Some(&[]) }], None, Some(8)).unwrap_err();
         assert!(matches!(error, Error::Encodings { expected: 1, found: 0, .. }), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Texts that stand more than once: duplicates, contradictions, leaks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +14,24 @@ const SHOWN: usize = 5;
 /// Characters shown of a text.
 const LENGTH: usize = 80;
 
-/// What two texts have in common when only white space and case differ.
+/// What two examples have in common when they are the same: texts in which only white space and case differ, images
+/// of the same pixels.
 #[derive(PartialEq, Eq, Hash)]
-struct Key(String, Option<String>);
+enum Key {
+    Text(String, Option<String>),
+    Image(Arc<[u8]>),
+}
 
 impl Key {
     fn of(example: &Example) -> Self {
+        if let Some(image) = &example.image {
+            return Key::Image(image.pixels.clone());
+        }
         let plain = |text: &str| {
             let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
             words.join(" ")
         };
-        Key(plain(&example.text), example.pair.as_deref().map(plain))
+        Key::Text(plain(&example.text), example.pair.as_deref().map(plain))
     }
 }
 
@@ -171,7 +179,7 @@ mod tests {
         let texts: Vec<String> = (0..9).map(|i| format!("text {i}")).collect();
         let rows: Vec<(&str, &str)> = texts.iter().map(|text| (text.as_str(), "1")).collect();
         let (train, test) = (dataset("a.csv", &rows), dataset("b.csv", &rows[1..8]));
-        let split = |name, data| SplitInput { name, data, encoded: &[] };
+        let split = |name, data| SplitInput { name, data, encoded: None };
         let leak = Leak::between(&split("train", &train), &split("test", &test)).unwrap();
         assert_eq!((leak.rows, leak.share, leak.examples.len()), (7, 1.0, 5));
         assert_eq!((leak.examples[0].from_line, leak.examples[0].to_line), (2, 1));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Receipt, SplitReceipt};
+use super::{Lengths, Receipt, SplitReceipt, Truncation};
 use crate::error::shortened;
 
 /// Classes up to this number are shown one a line; more are summed up.
@@ -24,17 +24,21 @@ impl fmt::Display for Receipt {
         if self.splits.iter().any(|split| split.blank_lines > 0) {
             row("blank lines", &|split| split.blank_lines.to_string());
         }
-        row("tokens min / median / p95 / max", &|split| {
-            let tokens = &split.tokens;
-            format!("{} / {} / {} / {}", tokens.min, tokens.median, tokens.p95, tokens.max)
-        });
-        row("tokens mean", &|split| format!("{:.1}", split.tokens.mean));
-        row(&format!("texts longer than {}", self.max_length), &|split| {
-            format!("{} ({})", split.truncated.texts, percent(split.truncated.share))
-        });
-        row("tokens dropped", &|split| {
-            format!("{} ({})", split.truncated.tokens, percent(split.truncated.token_share))
-        });
+        if let Some(max_length) = self.max_length {
+            row("tokens min / median / p95 / max", &|split| {
+                let shown = |t: &Lengths| format!("{} / {} / {} / {}", t.min, t.median, t.p95, t.max);
+                split.tokens.as_ref().map(shown).unwrap_or_default()
+            });
+            row("tokens mean", &|split| {
+                split.tokens.as_ref().map(|tokens| format!("{:.1}", tokens.mean)).unwrap_or_default()
+            });
+            let cut = |split: &SplitReceipt, of: fn(&Truncation) -> (u64, f64)| {
+                let shown = |(count, share)| format!("{count} ({})", percent(share));
+                split.truncated.as_ref().map(of).map(shown).unwrap_or_default()
+            };
+            row(&format!("texts longer than {max_length}"), &|split| cut(split, |t| (t.texts, t.share)));
+            row("tokens dropped", &|split| cut(split, |t| (t.tokens, t.token_share)));
+        }
         row("duplicates", &|split| split.duplicates.to_string());
         row("texts with several labels", &|split| split.conflicts.count.to_string());
         let classes = self.splits.iter().map(|split| split.classes.len()).max().unwrap_or(0);
