@@ -47,6 +47,11 @@ impl Declarations {
         WeightId(self.declared.len() - 1)
     }
 
+    /// The weight of this name, if it has been declared.
+    pub fn find(&self, name: &str) -> Option<WeightId> {
+        self.declared.iter().position(|declared| declared.name == name).map(WeightId)
+    }
+
     /// Adds another spelling under which a checkpoint may hold a weight, tried in the order added.
     pub fn alias(&mut self, spelling: fn(&str) -> Option<String>) {
         self.aliases.push(spelling);

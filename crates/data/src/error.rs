@@ -248,6 +248,12 @@ pub enum Error {
         /// The length given.
         found: usize,
     },
+    /// A vocabulary that cannot be learned or cut down.
+    #[error("vocabulary: {message}")]
+    Vocabulary {
+        /// Why not.
+        message: String,
+    },
     /// A `preprocessor_config.json` that is none.
     #[error("{path}: {message}")]
     Preprocessor {
@@ -290,6 +296,7 @@ impl Error {
                 format!("convert it: iconv -f UTF-16 -t UTF-8 {0} > utf8-file", path.display())
             }
             Error::NoRows { bad_rows: 1.., .. } => "read it without --on-bad-row skip to see the first bad row".into(),
+            Error::Vocabulary { .. } => "give a larger --vocabulary, or more texts".into(),
             Error::ImageSize { .. } => {
                 "images are not resized: take a model of their size, such as bundled:vit-shapes for 32 × 32".into()
             }

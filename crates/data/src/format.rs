@@ -113,10 +113,11 @@ mod tests {
             ("a.jsonl", Format::Jsonl),
             ("a.ndjson", Format::Jsonl),
             ("a.json", Format::Json),
+            ("a.Txt", Format::Txt),
         ] {
             assert_eq!(Format::of(Path::new(name)).unwrap(), format);
         }
-        for name in ["a.txt", "a", ".csv"] {
+        for name in ["a.doc", "a", ".csv"] {
             assert!(matches!(Format::of(Path::new(name)), Err(Error::Extension { .. })), "{name}");
         }
     }

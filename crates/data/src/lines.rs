@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(found, [("one, \"two\"", 1), (" three\tfour", 4)]);
         assert_eq!((data.rows_read, data.blank_lines), (2, 2));
         let error = read_bytes(&source, b"one\n", true).unwrap_err().to_string();
-        assert!(error.contains("label"), "{error}");
+        assert!(error.contains(".txt"), "{error}");
         let error = read_bytes(&source, b"one\n\xff\n", false).unwrap_err().to_string();
         assert!(error.contains("a.txt:2"), "{error}");
     }

@@ -93,7 +93,13 @@ fn read_input(
 ) -> Result<Dataset> {
     let format = match source.format {
         Some(format) => format,
-        None => Format::of(&source.path)?,
+        // A file of lines holds no labels: one with this ending that should is another format under a vague name.
+        None => match Format::of(&source.path)? {
+            Format::Txt if labelled => {
+                return Err(Error::Extension { path: source.path.clone(), found: Some(".txt".into()) });
+            }
+            format => format,
+        },
     };
     if matches!(format, Format::Jsonl | Format::Json | Format::Txt) {
         let settings = [("delimiter", source.delimiter.is_some()), ("columns", source.columns.is_some())];

@@ -35,6 +35,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A family that has no masked-language-modelling head.
+    #[error("model_type {family:?} has no masked-language-modelling head")]
+    NoMaskedLm {
+        /// The family.
+        family: &'static str,
+    },
     /// The backbone's error.
     #[error(transparent)]
     Backbone(#[from] xexp_backbones::Error),

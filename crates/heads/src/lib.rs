@@ -19,10 +19,12 @@ mod classifier;
 mod error;
 mod features;
 mod head_init;
+mod masked_lm;
 mod plan;
 
 pub use classifier::{Classifier, Logits, LogitsTape};
 pub use error::{Error, Result};
 pub use features::{Features, Moments};
 pub use head_init::{CALIBRATED_VARIANCE, HeadInit};
+pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
 pub use plan::{HeadPlan, Prediction};

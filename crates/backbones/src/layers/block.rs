@@ -85,7 +85,13 @@ impl Block {
         };
         let width = spec.width;
         let sum = |declared: &mut Declarations, norm: &str, place: &str| Residual {
-            norm: LayerNorm::declare(declared, &format!("{path}.{norm}"), width, spec.norm_eps),
+            norm: LayerNorm::declare(
+                declared,
+                &format!("{path}.{norm}"),
+                width,
+                spec.norm_eps,
+                Origin::Checkpoint,
+            ),
             placement: spec.norm,
             skip: spec.residual_scale.0 as f32,
             branch: spec.residual_scale.1 as f32,

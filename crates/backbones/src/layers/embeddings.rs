@@ -56,7 +56,13 @@ impl Embeddings {
         ];
         Embeddings {
             tables,
-            norm: LayerNorm::declare(declared, &format!("{path}.LayerNorm"), width, spec.norm_eps),
+            norm: LayerNorm::declare(
+                declared,
+                &format!("{path}.LayerNorm"),
+                width,
+                spec.norm_eps,
+                Origin::Checkpoint,
+            ),
             width,
             dropout: spec.dropout,
             place: path.to_string(),

@@ -14,10 +14,16 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Declares `path.weight` (1 when new) and `path.bias` (0 when new).
-    pub fn declare(declared: &mut Declarations, path: &str, width: usize, eps: f64) -> Self {
+    pub fn declare(
+        declared: &mut Declarations,
+        path: &str,
+        width: usize,
+        eps: f64,
+        origin: Origin,
+    ) -> Self {
         let mut vector = |name: &str, value: f64| {
             let layer = Layer::Vector { len: width };
-            declared.weight(format!("{path}.{name}"), layer, Init::Constant(value), Origin::Checkpoint)
+            declared.weight(format!("{path}.{name}"), layer, Init::Constant(value), origin)
         };
         LayerNorm { weight: vector("weight", 1.0), bias: vector("bias", 0.0), width, eps: eps as f32 }
     }

@@ -50,7 +50,7 @@ impl Top {
                 (Kind::Pooler(Linear::declare(declared, path, (width, width), init, origin)), "pooler")
             }
             TopSpec::Norm { path, eps } => {
-                (Kind::Norm(LayerNorm::declare(declared, path, width, *eps)), "final_norm")
+                (Kind::Norm(LayerNorm::declare(declared, path, width, *eps, Origin::Checkpoint)), "final_norm")
             }
         };
         Top { kind, width, place: place.to_string() }
