@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::{completions, config, doctor, evaluate, finetune, man, predict};
+use crate::{completions, config, distill, doctor, evaluate, finetune, man, predict, pretrain};
 
 /// Fine-tune pretrained backbones with heads of the right variance.
 #[derive(Debug, Parser)]
@@ -25,6 +25,10 @@ pub enum Action {
     Predict(Box<predict::Args>),
     /// Scores labelled input with a saved model.
     Evaluate(Box<evaluate::Args>),
+    /// Makes a text encoder from raw text, by masked-language modelling.
+    Pretrain(Box<pretrain::Args>),
+    /// Makes a small text encoder that imitates a teacher, on texts without labels.
+    Distill(Box<distill::Args>),
     /// Shows device, threads, memory, caches and environment.
     Doctor(doctor::Args),
     /// Prints the completions for a shell.

@@ -4,7 +4,7 @@ use xexp_backbones::Error;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
-use xexp_data::{Dataset, Encoded, Image, Labels, Preprocessor, Tokenizer};
+use xexp_data::{Dataset, Encoded, Example, Image, Labels, Preprocessor, Tokenizer};
 use xexp_train::{Content, Sample};
 
 use crate::args::Shared;
@@ -120,6 +120,18 @@ impl TextEncoder {
             return Err(Failure::input(message).hint(format!("give at most --max-length {limit}")));
         }
         Ok(TextEncoder { tokenizer, vocabulary, max_length })
+    }
+
+    /// The tokens of texts that come from several files.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode`].
+    pub fn encode_texts(&self, texts: &[Example]) -> Result<Vec<Encoded>, Failure> {
+        let encoded = self.tokenizer.encode_examples(texts, self.max_length)?;
+        match encoded.iter().flat_map(|e| &e.ids).find(|&&id| id as usize >= self.vocabulary) {
+            Some(&id) => Err(Error::TokenId { id, what: "vocabulary", count: self.vocabulary }.into()),
+            None => Ok(encoded),
+        }
     }
 
     /// The tokens of each example.

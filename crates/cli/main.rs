@@ -4,10 +4,12 @@
 //! folder with a `run`; the flags that commands share are in `args`.
 
 mod args;
+mod backbone;
 mod cli;
 mod completions;
 mod config;
 mod device;
+mod distill;
 mod doctor;
 mod evaluate;
 mod exit;
@@ -18,7 +20,9 @@ mod man;
 mod output;
 mod places;
 mod predict;
+mod pretrain;
 mod progress;
+mod provenance;
 mod reading;
 mod running;
 mod saved;
@@ -54,6 +58,8 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Finetune(args) => finetune::run(&args),
         Action::Predict(args) => predict::run(&args),
         Action::Evaluate(args) => evaluate::run(&args),
+        Action::Pretrain(args) => pretrain::run(&args),
+        Action::Distill(args) => distill::run(&args),
         Action::Doctor(args) => doctor::run(&args),
         Action::Completions(args) => completions::run(&args),
         Action::Man(args) => man::run(&args),

@@ -17,6 +17,40 @@ pub enum Existing {
     Resume,
 }
 
+/// What may be done with results that are already there, by the flags `--overwrite`, `--resume` and `--output`.
+///
+/// # Errors
+/// Flags that exclude each other, or nothing named to go on from.
+pub fn existing(overwrite: bool, resume: bool, named: bool) -> Result<Existing, Failure> {
+    match (overwrite, resume) {
+        (true, true) => Err(Failure::input("--overwrite and --resume exclude each other")
+            .hint("--resume goes on from the results that are there, --overwrite begins anew")),
+        (false, true) if !named => Err(Failure::input("--resume: no output folder")
+            .hint("give the folder of the run that was interrupted: --output DIR")),
+        (_, true) => Ok(Existing::Resume),
+        (true, false) => Ok(Existing::Overwrite),
+        (false, false) => Ok(Existing::Refuse),
+    }
+}
+
+/// Sees that `folder` is that of a run which has begun, as the file `begun` tells, and not finished.
+///
+/// # Errors
+/// Exit 2 where it has not begun, or has finished.
+pub fn resumable(folder: &Path, begun: &str) -> Result<(), Failure> {
+    let shown = folder.display();
+    if folder.join("results.json").is_file() {
+        let message = format!("--resume: the run in {shown} has finished");
+        let hint = "its results are in results.json; a new run needs --overwrite";
+        return Err(Failure::input(message).hint(hint));
+    }
+    if !folder.join(begun).is_file() {
+        let message = format!("--resume: {shown} is not the folder of a run that has begun");
+        return Err(Failure::input(message).hint("give the --output of the run that was interrupted"));
+    }
+    Ok(())
+}
+
 /// Checks `folder` without touching it.
 ///
 /// # Errors

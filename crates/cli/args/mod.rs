@@ -1,12 +1,18 @@
 //! The flags that commands share, and the types that their values parse into.
 //!
 //! - [`Shared`]: model, output, device, batches and reply of finetune, predict and evaluate
+//! - [`Corpus`]: texts without labels, and how weights are saved
+//! - [`Course`]: how the steps of a training run go
 //! - [`Reading`]: how a data file is read
 //! - [`number`]: parsers for numbers with a range
 
+mod corpus;
+pub mod course;
 pub mod number;
 mod reading;
 mod shared;
 
+pub use corpus::Corpus;
+pub use course::Course;
 pub use reading::{DataFormat, OnBadRow, Reading};
 pub use shared::{Format, Shared};

@@ -20,6 +20,11 @@ pub fn proper_share(text: &str) -> Result<f64, String> {
     within(text, "above 0 and below 1", |x| x > 0.0 && x < 1.0)
 }
 
+/// A probability of leaving something out: at least 0 and below 1.
+pub fn dropout(text: &str) -> Result<f64, String> {
+    within(text, "of at least 0 and below 1", |x| (0.0..1.0).contains(&x))
+}
+
 /// The finite number in `text`, if it is `allowed`; the message names the range otherwise.
 fn within(text: &str, range: &str, allowed: impl Fn(f64) -> bool) -> Result<f64, String> {
     match text.trim().parse::<f64>() {

@@ -1,13 +1,13 @@
 //! The flags of `xexp finetune`.
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use clap::ValueHint;
 use serde::Serialize;
 
 use xexp_heads::HeadInit;
 
-use crate::args::{Reading, Shared, number};
+use crate::args::{Course, Reading, Shared, number};
 
 /// What to fine-tune, on what, and how.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -102,57 +102,16 @@ pub struct Training {
     /// the kept features].
     #[arg(long, env = "XEXP_EPOCHS", value_name = "N")]
     pub epochs: Option<NonZeroU32>,
-    /// Ends after this many optimiser steps, even within an epoch [default: when the epochs are over].
-    #[arg(long, env = "XEXP_MAX_STEPS", value_name = "STEPS")]
-    pub max_steps: Option<NonZeroU64>,
     /// The learning rate [default: 5e-5, or what a bundled model recommends; under `probe`, the guaranteed limit of the measured features].
     #[arg(long, env = "XEXP_LR", value_name = "X", value_parser = number::positive)]
     pub lr: Option<f64>,
     /// The head's own learning rate [default: that of --lr].
     #[arg(long, env = "XEXP_HEAD_LR", value_name = "X", value_parser = number::positive)]
     pub head_lr: Option<f64>,
-    /// The share of all steps over which the learning rate rises from 0.
-    #[arg(
-        long,
-        env = "XEXP_WARMUP",
-        value_name = "FRACTION",
-        default_value = "0.1",
-        value_parser = number::share
-    )]
-    pub warmup: f64,
-    /// How the learning rate goes on after the warm-up.
-    #[arg(long, env = "XEXP_SCHEDULE", value_name = "SCHEDULE", default_value = "linear")]
-    pub schedule: Schedule,
-    /// AdamW's decoupled decay of all weights but biases and norms.
-    #[arg(
-        long,
-        env = "XEXP_WEIGHT_DECAY",
-        value_name = "X",
-        default_value = "0.01",
-        value_parser = number::not_negative
-    )]
-    pub weight_decay: f64,
-    /// The largest norm of the whole gradient; 0 leaves it as it is.
-    #[arg(
-        long,
-        env = "XEXP_CLIP",
-        value_name = "NORM",
-        default_value = "1",
-        value_parser = number::not_negative
-    )]
-    pub clip: f64,
-    /// The number of batches whose gradients make one step, weighted by their examples.
-    #[arg(long, env = "XEXP_ACCUMULATE", value_name = "N", default_value = "1")]
-    pub accumulate: NonZeroUsize,
-    /// Ends after this many epochs without a better macro-F1 on the validation data [default: never].
-    #[arg(long, env = "XEXP_PATIENCE", value_name = "EPOCHS")]
-    pub patience: Option<NonZeroU32>,
-    /// The number of steps between two checkpoints [default: one at the end of each epoch].
-    #[arg(long, env = "XEXP_CHECKPOINT_EVERY", value_name = "STEPS")]
-    pub checkpoint_every: Option<NonZeroU64>,
-    /// The number of steps between two rows of metrics.csv.
-    #[arg(long, env = "XEXP_LOG_EVERY", value_name = "STEPS", default_value = "10")]
-    pub log_every: NonZeroU64,
+    /// How the steps go.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub course: Course,
 }
 
 /// Which weights are trained.
@@ -173,18 +132,6 @@ pub enum Backbone {
     Pretrained,
     /// Drawn anew by the family's initializers; the model gives its configuration alone.
     Random,
-}
-
-/// How the learning rate goes on after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Straight down to 0 at the last step.
-    Linear,
-    /// Half a cosine down to 0 at the last step.
-    Cosine,
-    /// As it is.
-    Constant,
 }
 
 /// What becomes of a label that the training data lack.

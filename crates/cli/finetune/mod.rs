@@ -24,7 +24,7 @@ use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
-use crate::{places, scoring, signals, stdout};
+use crate::{places, provenance, scoring, signals, stdout};
 use data::Examples;
 use results::Results;
 
@@ -63,15 +63,16 @@ const IMAGE_SET: &str = "bundled:symbols";
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
-    let existing = existing(args)?;
+    let existing =
+        output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
     let mut plan = plan(args)?;
     // Looked at before the long reading, made only when everything else has been found in order.
     output::check(&plan.output, existing)?;
     if existing == Existing::Resume {
-        resumable(&plan)?;
+        output::resumable(&plan.output, "head.json")?;
     }
     let folder = plan.model.open()?;
-    plan.model_sha256 = save::sha256(folder.checkpoint()?.bytes());
+    plan.model_sha256 = provenance::sha256(folder.checkpoint()?.bytes());
     fit(args, &plan, &folder, existing, &stop)
 }
 
@@ -110,34 +111,6 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
     Ok((model, train))
 }
 
-/// What may be done with results that are already there.
-fn existing(args: &Args) -> Result<Existing, Failure> {
-    match (args.shared.overwrite, args.resume) {
-        (true, true) => Err(Failure::input("--overwrite and --resume exclude each other")
-            .hint("--resume goes on from the results that are there, --overwrite begins anew")),
-        (false, true) if args.shared.output.is_none() => Err(Failure::input("--resume: no output folder")
-            .hint("give the folder of the run that was interrupted: --output DIR")),
-        (_, true) => Ok(Existing::Resume),
-        (true, false) => Ok(Existing::Overwrite),
-        (false, false) => Ok(Existing::Refuse),
-    }
-}
-
-/// Sees that the output folder is that of a run which has begun and not finished.
-fn resumable(plan: &Plan) -> Result<(), Failure> {
-    let shown = plan.output.display();
-    if plan.output.join("results.json").is_file() {
-        let message = format!("--resume: the run in {shown} has finished");
-        let hint = "its results are in results.json; a new run needs --overwrite";
-        return Err(Failure::input(message).hint(hint));
-    }
-    if !plan.output.join("head.json").is_file() {
-        let message = format!("--resume: {shown} is not the folder of a run that has begun");
-        return Err(Failure::input(message).hint("give the --output of the run that was interrupted"));
-    }
-    Ok(())
-}
-
 /// The journey: data, receipt, model, head plan, training, scores, files.
 fn fit(
     args: &Args,
@@ -169,7 +142,7 @@ fn fit(
     output::prepare(&plan.output, existing)?;
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
     // A folder with results.json is a finished run, which this one is not yet.
-    save::remove(&plan.output.join("results.json"))?;
+    provenance::remove(&plan.output.join("results.json"))?;
     // A run with a checkpoint has these files, and may yet be refused for being another than this.
     if existing != Existing::Resume || !save::has_checkpoint(plan)? {
         write("data.json", stdout::json(&examples.receipt)?)?;

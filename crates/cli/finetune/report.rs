@@ -10,28 +10,10 @@ use super::data::Examples;
 use super::results::Results;
 use super::{Args, Plan};
 use crate::failure::Failure;
+use crate::provenance;
 
 /// Most classes whose confusion matrix is still readable as a plot.
 const PLOTTED_CLASSES: usize = 40;
-
-/// The command line as typed.
-pub fn command() -> String {
-    std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a POSIX shell would take it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_string();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Architecture and system that this program was built for.
-pub fn target() -> String {
-    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
-}
 
 /// The scores to report: the test set's if there is one.
 fn reported(results: &Results) -> (&'static str, &Scores) {
@@ -50,13 +32,13 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
     let settings = [
         ("strategy", format!("{:?}", t.strategy).to_lowercase()),
         ("epochs", results.epochs.to_string()),
-        ("batch size", (args.shared.batch_size.get() * t.accumulate.get()).to_string()),
+        ("batch size", (args.shared.batch_size.get() * t.course.accumulate.get()).to_string()),
         ("learning rate", results.lr.to_string()),
         ("head learning rate", results.head_lr.to_string()),
-        ("schedule", format!("{:?}", t.schedule).to_lowercase()),
-        ("warm-up", t.warmup.to_string()),
-        ("weight decay", t.weight_decay.to_string()),
-        ("clip", t.clip.to_string()),
+        ("schedule", format!("{:?}", t.course.schedule).to_lowercase()),
+        ("warm-up", t.course.warmup.to_string()),
+        ("weight decay", t.course.weight_decay.to_string()),
+        ("clip", t.course.clip.to_string()),
                 ("seed", args.shared.seed.to_string()),
     ];
     let card = Card {
@@ -85,7 +67,7 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
             .map(|(name, value)| (name.to_string(), value))
             .collect(),
         data_notes: notes(split, examples),
-        command: command(),
+        command: provenance::command(),
         versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
     };
     Ok(card.markdown()?)
@@ -144,7 +126,7 @@ pub fn page(
             section("Head plan", vec![Block::Code(head.to_string())]),
             section("Data", vec![Block::Code(examples.receipt.to_string())]),
             section("Weights", vec![Block::Text(load.to_string())]),
-            section("Command", vec![Block::Code(command())]),
+            section("Command", vec![Block::Code(provenance::command())]),
         ],
     };
     Ok(page.html())

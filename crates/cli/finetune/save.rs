@@ -1,10 +1,8 @@
 //! Everything that a finished run leaves in its output folder.
 
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use xexp_backbones::checkpoint::{LoadReport, serialize};
 use xexp_backbones::folder::Folder;
 use xexp_data::Labels;
@@ -16,16 +14,8 @@ use super::data::Examples;
 use super::results::Results;
 use super::{Args, Plan, report};
 use crate::failure::Failure;
+use crate::provenance;
 use crate::stdout::json;
-
-/// SHA-256 of some bytes, in lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// The files that make a folder of weights a model that transformers opens: the configuration with our classes,
 /// and the tokenizer's files byte for byte.
@@ -79,7 +69,7 @@ pub fn model(
     }
     atomic::write(plan.output.join("labels.tsv"), examples.labels.to_tsv(&examples.train.data)?)?;
     let bytes = serialize(&classifier.params)?;
-    let hash = hex(&Sha256::digest(&bytes));
+    let hash = provenance::sha256(&bytes);
     atomic::write(plan.output.join("model.safetensors"), bytes)?;
     Ok(hash)
 }
@@ -113,10 +103,10 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
     }
     let seconds = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
     Ok(serde_json::json!({
-        "command": report::command(),
+        "command": provenance::command(),
         "config": args,
         "seeds": { "run": args.shared.seed },
-        "versions": { "xexp": env!("CARGO_PKG_VERSION"), "target": report::target() },
+        "versions": { "xexp": env!("CARGO_PKG_VERSION"), "target": provenance::target() },
         "device": plan.device,
         "threads": rayon::current_num_threads(),
         "inputs": inputs,
@@ -124,19 +114,6 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
         "started_unix": seconds(plan.started),
         "finished_unix": seconds(std::time::SystemTime::now()),
     }))
-}
-
-/// Removes a file, if it is there.
-///
-/// # Errors
-/// When it cannot be removed.
-pub fn remove(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::environment(format!("cannot remove {}", path.display())).because(&error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The run's checkpoints, to look for or remove, not to resume from.

@@ -5,18 +5,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use xexp_backbones::Seed;
 use xexp_backbones::folder::Folder;
 use xexp_bundled::Recipe;
 use xexp_heads::Classifier;
 use xexp_report::{History, Row};
 use xexp_train::probe::{self, ProbeSettings};
-use xexp_train::schedule::Shape;
 use xexp_train::{Checkpoints, Settings, Supervised, predict};
 
-use super::args::{Schedule, Strategy};
+use super::args::Strategy;
 use super::data::Examples;
 use super::{Args, Plan};
+use crate::args::course;
 use crate::failure::Failure;
 use crate::places;
 use crate::progress::Progress;
@@ -68,26 +67,9 @@ fn settings(args: &Args, plan: &Plan) -> Settings {
         places::Model::Folder(_) => USUAL,
     };
     let lr = t.lr.unwrap_or(usual.lr);
-    Settings {
-        epochs: t.epochs.map_or(usual.epochs, u32::from),
-        max_steps: t.max_steps.map(u64::from),
-        batch_size: args.shared.batch_size.get(),
-        accumulate: t.accumulate.get(),
-        lr,
-        head_lr: t.head_lr.unwrap_or(lr),
-        schedule: match t.schedule {
-            Schedule::Linear => Shape::Linear,
-            Schedule::Cosine => Shape::Cosine,
-            Schedule::Constant => Shape::Constant,
-        },
-        warmup: t.warmup,
-        weight_decay: t.weight_decay,
-        clip: t.clip,
-        seed: Seed(args.shared.seed),
-        log_every: t.log_every.get(),
-        checkpoint_every: t.checkpoint_every.map(u64::from),
-        patience: t.patience.map(u32::from),
-    }
+    let epochs = t.epochs.map_or(usual.epochs, u32::from);
+    let rates = (lr, t.head_lr.unwrap_or(lr));
+    t.course.settings(epochs, rates, args.shared.batch_size.get(), args.shared.seed)
 }
 
 fn full(
@@ -137,21 +119,8 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("head-scale", json!(args.head.head_scale)),
         ("strategy", json!(args.training.strategy)),
         ("backbone", json!(args.training.backbone)),
-        ("epochs", json!(s.epochs)),
-        ("max-steps", json!(s.max_steps)),
-        ("batch-size", json!(s.batch_size)),
-        ("accumulate", json!(s.accumulate)),
-        ("lr", json!(s.lr)),
-        ("head-lr", json!(s.head_lr)),
-        ("schedule", json!(s.schedule)),
-        ("warmup", json!(s.warmup)),
-        ("weight-decay", json!(s.weight_decay)),
-        ("clip", json!(s.clip)),
-        ("seed", json!(s.seed.0)),
-        ("log-every", json!(s.log_every)),
-        ("patience", json!(s.patience)),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+    entries.into_iter().chain(course::identity(s)).map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 fn probe(
@@ -165,7 +134,7 @@ fn probe(
     let settings = ProbeSettings {
         passes: t.epochs.map_or(PASSES, u32::from),
         lr: t.head_lr.or(t.lr),
-        patience: t.patience.map(u32::from),
+        patience: t.course.patience.map(u32::from),
     };
     let (started, batch) = (Instant::now(), args.shared.batch_size.get());
     let parts = [("features", &examples.train), ("validation features", &examples.valid)];

@@ -75,6 +75,11 @@ impl Tokenizer {
         self.largest_id
     }
 
+    /// The id of a token, if there is such a one.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
     /// Encodes one text or pair of texts, cut to at most `max_length` tokens.
     ///
     /// # Errors

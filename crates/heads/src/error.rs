@@ -35,6 +35,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A student's weight that the teacher cannot lend.
+    #[error("{name}: expected the teacher's to be of shape {expected:?}, found {found:?}")]
+    Shape {
+        /// The weight.
+        name: String,
+        /// The student's shape.
+        expected: Vec<usize>,
+        /// The teacher's.
+        found: Vec<usize>,
+    },
+    /// A way of pooling that we do not know.
+    #[error("unknown pooling {found:?}; expected mean, first or features")]
+    UnknownPooling {
+        /// What was given.
+        found: String,
+    },
     /// A family that has no masked-language-modelling head.
     #[error("model_type {family:?} has no masked-language-modelling head")]
     NoMaskedLm {
@@ -57,6 +73,7 @@ impl Error {
             Error::Labels { .. } => {
                 Some("predict and evaluate need a model that finetune has saved".to_string())
             }
+            Error::Shape { .. } => Some("draw the student anew: --begin random".to_string()),
             _ => None,
         }
     }

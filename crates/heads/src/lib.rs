@@ -16,6 +16,7 @@
 //! ```
 
 mod classifier;
+mod distil;
 mod error;
 mod features;
 mod head_init;
@@ -23,6 +24,7 @@ mod masked_lm;
 mod plan;
 
 pub use classifier::{Classifier, Logits, LogitsTape};
+pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher, normalize};
 pub use error::{Error, Result};
 pub use features::{Features, Moments};
 pub use head_init::{CALIBRATED_VARIANCE, HeadInit};

@@ -23,6 +23,7 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 mod buffer;
+pub mod cosine;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;

@@ -7,7 +7,9 @@
 pub mod checkpoint;
 mod error;
 mod fit;
+mod imitation;
 pub mod metrics;
+mod masked_words;
 mod objective;
 mod optimizer;
 pub mod predict;
@@ -21,6 +23,8 @@ mod validate;
 pub use checkpoint::{Checkpoints, Progress};
 pub use error::{Error, Result};
 pub use fit::{Event, Outcome, Run, order};
+pub use imitation::{Imitate, Lessons, Variety};
+pub use masked_words::{Masked, MaskedWords, Masking};
 pub use objective::{Evaluation, Objective, Supervised, gradients};
 pub use optimizer::{Optimizer, OptimizerSettings};
 pub use sample::{Content, Sample, pack};

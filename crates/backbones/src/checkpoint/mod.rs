@@ -6,4 +6,4 @@ mod write;
 
 pub use read::Checkpoint;
 pub use report::LoadReport;
-pub use write::serialize;
+pub use write::{Stored, serialize, serialize_as};

@@ -1,9 +1,43 @@
 //! Writing weights as safetensors.
 
 use crate::{Params, Result};
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 use xexp_kernels::values;
+
+/// The number format of weights on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Stored {
+    /// 32 bits: as they are.
+    #[default]
+    F32,
+    /// 16 bits with 11 of precision, for magnitudes up to 65504.
+    F16,
+    /// 16 bits with 8 of precision, for all magnitudes of `F32`.
+    Bf16,
+}
+
+impl Stored {
+    /// PyTorch's name, as `config.json` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stored::F32 => "float32",
+            Stored::F16 => "float16",
+            Stored::Bf16 => "bfloat16",
+        }
+    }
+
+    fn bytes(self, values: &[f32]) -> (Dtype, Vec<u8>) {
+        match self {
+            Stored::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Stored::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+            Stored::Bf16 => {
+                (Dtype::BF16, values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect())
+            }
+        }
+    }
+}
 
 /// All weights as the bytes of a safetensors file: sorted by name, `f32`, with the metadata `format: pt` without
 /// which transformers refuses the file.
@@ -11,14 +45,22 @@ use xexp_kernels::values;
 /// # Errors
 /// When a weight is not a contiguous `f32` tensor; ours are.
 pub fn serialize(params: &Params) -> Result<Vec<u8>> {
+    serialize_as(params, Stored::F32, |_| true)
+}
+
+/// [`serialize`] of the weights whose names are `wanted`, in another number format, rounded to the nearest.
+///
+/// # Errors
+/// As [`serialize`].
+pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(params.len());
-    for (name, weight) in params.by_name() {
-        let raw: Vec<u8> = values(&weight.var)?.iter().flat_map(|v| v.to_le_bytes()).collect();
-        bytes.push((name, weight.var.dims().to_vec(), raw));
+    for (name, weight) in params.by_name().filter(|(name, _)| wanted(name)) {
+        let (dtype, raw) = stored.bytes(&values(&weight.var)?);
+        bytes.push((name, dtype, weight.var.dims().to_vec(), raw));
     }
     let mut views = Vec::with_capacity(bytes.len());
-    for (name, shape, raw) in &bytes {
-        let view = TensorView::new(Dtype::F32, shape.clone(), raw).map_err(candle_core::Error::from)?;
+    for (name, dtype, shape, raw) in &bytes {
+        let view = TensorView::new(*dtype, shape.clone(), raw).map_err(candle_core::Error::from)?;
         views.push((*name, view));
     }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -60,6 +102,22 @@ mod tests {
         for (id, weight) in params.iter() {
             assert_eq!(read.shape(&weight.name), Some(vec![7, 5]));
             assert_eq!(read.values(&weight.name).unwrap(), &*params.values(id).unwrap());
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_to_the_nearest_and_only_what_is_wanted_is_there() {
+        let mut declared = Declarations::default();
+        declared.weight("a.bias", Layer::Vector { len: 1 }, Init::Constant(1.0 + 1.0 / 256.0), Origin::New);
+        declared.weight("b.bias", Layer::Vector { len: 1 }, Init::Constant(0.0), Origin::New);
+        let params = declared.draw(Seed(1)).unwrap();
+        // 1 + 2⁻⁸ has nine bits: exact in f16; halfway between two bf16, of which 1 is the even one.
+        for (stored, expected) in
+            [(Stored::F32, 1.003_906_2), (Stored::F16, 1.003_906_2), (Stored::Bf16, 1.0)]
+        {
+            let bytes = serialize_as(&params, stored, |name| name != "b.bias").unwrap();
+            let read = Checkpoint::from_bytes("a".as_ref(), bytes).unwrap();
+            assert_eq!((read.names(), read.values("a.bias").unwrap()), (vec!["a.bias".into()], vec![expected]));
         }
     }
 }

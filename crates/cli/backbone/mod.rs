@@ -1,0 +1,9 @@
+//! What the commands that make backbones, `pretrain` and `distill`, have in common.
+
+mod corpus;
+mod job;
+mod journey;
+
+pub use corpus::{Corpus, examples};
+pub use job::Job;
+pub use journey::Journey;
