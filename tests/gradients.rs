@@ -57,7 +57,7 @@ fn cross_entropy(logits: &[f32], labels: &[u32]) -> (f64, Vec<f32>) {
     (loss, slopes)
 }
 
-fn loss(classifier: &Classifier, (input, labels): &(Input, Vec<u32>), mode: Mode) -> f64 {
+pub fn loss(classifier: &Classifier, (input, labels): &(Input, Vec<u32>), mode: Mode) -> f64 {
     let pool = Pool::default();
     let logits = classifier.forward(input, &mut Pass::new(&pool, mode)).unwrap();
     cross_entropy(&logits.values, labels).0

@@ -21,6 +21,8 @@ mod gradients;
 mod heads;
 /// Completions and manual pages.
 mod pages;
+/// Losses without labels: hidden words, imitation, and a student that begins as its teacher.
+mod pretraining;
 /// How the tests drive the binary.
 mod program;
 /// Runs that are stopped and go on.
@@ -29,3 +31,5 @@ mod resume;
 mod saved_model;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
+/// The image encoder.
+mod vision;

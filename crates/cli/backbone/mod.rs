@@ -4,6 +4,6 @@ mod corpus;
 mod job;
 mod journey;
 
-pub use corpus::{Corpus, examples};
+pub use corpus::{Corpus, Text, examples};
 pub use job::Job;
 pub use journey::Journey;

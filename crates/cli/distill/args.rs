@@ -32,9 +32,13 @@ pub struct Args {
     /// The learning rate.
     #[arg(long, env = "XEXP_LR", value_name = "X", default_value = "5e-4", value_parser = number::positive, help_heading = "Training")]
     pub lr: f64,
-    /// The share of texts that are followed by another text, for a target between both.
-    #[arg(long, env = "XEXP_JOIN", value_name = "FRACTION", default_value = "0.5", value_parser = number::share, help_heading = "Training")]
+    /// How many texts made of two texts are added, as a share of the texts there are.
+    #[arg(long, env = "XEXP_JOIN", value_name = "SHARE", default_value = "0", value_parser = number::not_negative, help_heading = "Training")]
     pub join: f64,
+    /// The weight of the loss on every token's hidden state, beside 1 on the sentence vector; needs the teacher's width
+    /// [default: 1 at the teacher's width, else 0].
+    #[arg(long, env = "XEXP_STATES", value_name = "X", value_parser = number::not_negative, help_heading = "Training")]
+    pub states: Option<f64>,
     /// The share of tokens left out of every second text.
     #[arg(long, env = "XEXP_DROP_TOKENS", value_name = "FRACTION", default_value = "0.1", value_parser = number::dropout, help_heading = "Training")]
     pub drop_tokens: f64,

@@ -2,24 +2,22 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use xexp_backbones::Input;
+use half::f16;
 use xexp_backbones::folder::Folder;
-use xexp_data::{Encoded, Tokenizer, prune_word_pieces};
+use xexp_backbones::{Input, Seed};
+use xexp_data::{Tokenizer, prune_word_pieces};
 use xexp_heads::Teacher;
 use xexp_kernels::Pool;
 use xexp_train::Lessons;
 
 use crate::args::Shared;
-use crate::backbone::{Corpus, examples};
+use crate::backbone::{Corpus, Text, examples};
 use crate::failure::Failure;
 use crate::inputs::TextEncoder;
 use crate::progress::Progress;
 
-/// Both tokenizations of a corpus.
+/// The student's words, and how texts become them.
 pub struct Tokens {
-    /// The teacher's, whole.
-    teacher: Vec<Encoded>,
-    /// The student's.
     student: Tokenizer,
     /// The student's tokenizer files.
     pub files: Vec<(String, Vec<u8>)>,
@@ -33,23 +31,34 @@ pub struct Tokens {
     limit: usize,
 }
 
+/// What of the teacher is learned, on what beside the texts themselves.
+pub struct Wanted {
+    /// Its hidden states too.
+    pub states: bool,
+    /// How many texts made of two texts are added, as a share of the texts.
+    pub join: f64,
+    /// Seed of the stream `join`.
+    pub seed: Seed,
+}
+
 impl Tokens {
     /// Reads the teacher's tokenizer, counts what the corpus uses of it, and cuts it down to `size` entries.
     ///
     /// # Errors
-    /// A tokenizer that cannot be used or cut down, or one that does not put the same token at each end of a text.
+    /// A tokenizer that cannot be used or cut down.
     pub fn new(folder: &Folder, corpus: &Corpus, size: Option<usize>) -> Result<Self, Failure> {
         let path = folder.path.join("tokenizer.json");
         let bytes = folder.companion()?;
         let whole = Tokenizer::from_bytes(&path, &bytes)?;
         let (rows, limit) = (folder.config.size("vocab_size")?, folder.config.size("max_position_embeddings")?);
-        let encoder = TextEncoder::new(whole, rows, limit, Some(limit))?;
-        let mut teacher = encoder.encode_texts(&examples(&corpus.train))?;
-        let mut counts = vec![0u64; rows];
-        teacher.iter().flat_map(|e| &e.ids).for_each(|&id| counts[id as usize] += 1);
-        teacher.extend(encoder.encode_texts(&examples(&corpus.valid))?);
         let (content, kept) = match size {
-            Some(size) => prune_word_pieces(&path, &bytes, &counts, size)?,
+            Some(size) => {
+                let encoder = TextEncoder::new(whole, rows, limit, Some(limit))?;
+                let mut counts = vec![0u64; rows];
+                let encoded = encoder.encode_texts(&examples(&corpus.train))?;
+                encoded.iter().flat_map(|e| &e.ids).for_each(|&id| counts[id as usize] += 1);
+                prune_word_pieces(&path, &bytes, &counts, size)?
+            }
             None => (bytes.to_vec(), (0..rows as u32).collect()),
         };
         let student = Tokenizer::from_bytes(&path, &content)?;
@@ -61,10 +70,11 @@ impl Tokens {
         // A vocabulary in a file of its own would be the whole one.
         files.retain(|(name, _)| size.is_none() || !["vocab.txt", "added_tokens.json"].contains(&name.as_str()));
         files.iter_mut().filter(|(name, _)| name == "tokenizer.json").for_each(|(_, old)| old.clone_from(&content));
-        Ok(Tokens { teacher, student, files, vocabulary: kept.len(), kept, ends: (begin, end), limit })
+        Ok(Tokens { student, files, vocabulary: kept.len(), kept, ends: (begin, end), limit })
     }
 
-    /// The lessons to learn from and to validate on; `None` when a signal came first.
+    /// The lessons to learn from and to validate on; `None` when a signal came first. Both read the same words: those
+    /// that the student lacks are spelt for the teacher too, so that token stands beside token.
     ///
     /// # Errors
     /// A text that cannot be encoded.
@@ -72,47 +82,72 @@ impl Tokens {
         &self,
         corpus: &Corpus,
         teacher: &Teacher,
+        wanted: &Wanted,
         shared: &Shared,
         stop: &AtomicBool,
     ) -> Result<Option<(Lessons, Lessons)>, Failure> {
-        let Some(mut vectors) = self.vectors(teacher, shared, stop)? else { return Ok(None) };
-        let (width, split) = (teacher.width(), corpus.train.len());
-        let valid = vectors.split_off(split * width);
-        let texts = |texts| -> Result<Vec<Vec<u32>>, Failure> {
-            let encoded = self.student.encode_examples(&examples(texts), self.limit)?;
-            encoded.into_iter().map(|e| self.bare(e.ids)).collect()
-        };
-        let (train_texts, valid_texts) = (texts(&corpus.train)?, texts(&corpus.valid)?);
-        let lessons = |texts, vectors| Lessons { texts, vectors, width };
-        Ok(Some((lessons(train_texts, vectors), lessons(valid_texts, valid))))
-    }
-
-    /// A text's tokens without those at its ends.
-    fn bare(&self, mut ids: Vec<u32>) -> Result<Vec<u32>, Failure> {
-        let (begin, end) = self.ends;
-        if ids.len() < 3 || ids[0] != begin || ids[ids.len() - 1] != end {
-            return Err(Failure::input("the teacher's tokenizer does not put the same token at each end of a text")
-                .hint("distillation joins texts between a token at the begin and one at the end, as BERT has them"));
+        let mut train = self.bare(&corpus.train)?;
+        let count = train.len() as u64;
+        let mut stream = wanted.seed.stream("join");
+        for _ in 0..(wanted.join * count as f64).round() as usize {
+            let [a, b] = [(); 2].map(|()| stream.below(count) as usize);
+            let mut joined = [&train[a][..], &train[b][..]].concat();
+            joined.truncate(self.limit - 2);
+            train.push(joined);
         }
-        ids.pop();
-        ids.remove(0);
-        Ok(ids)
-    }
-
-    fn vectors(&self, teacher: &Teacher, shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<f32>>, Failure> {
-        let mut display = Progress::new("teacher's vectors", 0, self.teacher.len() as u64, shared.quiet);
-        let (pool, mut vectors, mut done) = (Pool::default(), vec![], 0);
-        for part in self.teacher.chunks(shared.batch_size.get()) {
-            if stop.load(Ordering::Relaxed) {
-                eprintln!("interrupted before the first step: --resume starts from the beginning");
-                return Ok(None);
+        let valid = self.bare(&corpus.valid)?;
+        let mut display =
+            Progress::new("teacher", 0, (train.len() + valid.len()) as u64, shared.quiet);
+        let mut done = 0;
+        let mut taught = |texts: Vec<Vec<u32>>| -> Result<Option<Lessons>, Failure> {
+            let (pool, mut vectors, mut states) = (Pool::default(), vec![], vec![]);
+            for part in texts.chunks(shared.batch_size.get()) {
+                if stop.load(Ordering::Relaxed) {
+                    eprintln!("interrupted before the first step: --resume starts from the beginning");
+                    return Ok(None);
+                }
+                let (of_texts, of_tokens) = teacher.vectors(&self.for_teacher(part)?, &pool)?;
+                vectors.extend(of_texts);
+                if wanted.states {
+                    states.extend(of_tokens.iter().map(|v| f16::from_f32(*v)));
+                }
+                done += part.len() as u64;
+                display.tick(done, None, part.len());
             }
-            let input = Input::pack(part.iter().map(|e| (&e.ids[..], &e.type_ids[..])))?;
-            vectors.extend(teacher.vectors(&input, &pool)?);
-            done += part.len() as u64;
-            display.tick(done, None, part.len());
-        }
+            Ok(Some(Lessons::new(texts, vectors, states, teacher.width())))
+        };
+        let Some(train) = taught(train)? else { return Ok(None) };
+        let Some(valid) = taught(valid)? else { return Ok(None) };
         display.finish();
-        Ok(Some(vectors))
+        Ok(Some((train, valid)))
+    }
+
+    /// Texts in the teacher's ids, packed.
+    fn for_teacher(&self, texts: &[Vec<u32>]) -> Result<Input, Failure> {
+        let (begin, end) = self.ends;
+        let whole = |text: &Vec<u32>| -> Vec<u32> {
+            let ids = std::iter::once(begin).chain(text.iter().copied()).chain([end]);
+            ids.map(|id| self.kept[id as usize]).collect()
+        };
+        let texts: Vec<Vec<u32>> = texts.iter().map(whole).collect();
+        let zeros = vec![0; self.limit];
+        Ok(Input::pack(texts.iter().map(|ids| (&ids[..], &zeros[..ids.len()])))?)
+    }
+
+    /// Texts in the student's ids, without the tokens at their ends.
+    fn bare(&self, texts: &[Text]) -> Result<Vec<Vec<u32>>, Failure> {
+        let (begin, end) = self.ends;
+        let bare = |mut ids: Vec<u32>| {
+            if ids.len() < 3 || ids[0] != begin || ids[ids.len() - 1] != end {
+                let message = "the teacher's tokenizer does not put the same token at each end of a text";
+                return Err(Failure::input(message)
+                    .hint("distillation reads texts between a token at the begin and one at the end, as BERT has them"));
+            }
+            ids.pop();
+            ids.remove(0);
+            Ok(ids)
+        };
+        let encoded = self.student.encode_examples(&examples(texts), self.limit)?;
+        encoded.into_iter().map(|e| bare(e.ids)).collect()
     }
 }

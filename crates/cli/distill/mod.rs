@@ -9,7 +9,7 @@ use xexp_backbones::Seed;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_heads::{MAP, Pooling, Teacher};
-use xexp_train::{Imitate, Variety};
+use xexp_train::Imitate;
 
 pub use args::Args;
 
@@ -17,7 +17,7 @@ use crate::backbone::{Corpus, Job, Journey};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{places, provenance, signals};
-use lessons::Tokens;
+use lessons::{Tokens, Wanted};
 
 /// Distils as the arguments say.
 ///
@@ -57,7 +57,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if max_length > positions || max_length < 3 {
         return Err(Failure::input(format!("--max-length {max_length}: expected 3 to {positions} tokens")));
     }
-    let Some((train, valid)) = tokens.lessons(&corpus, &teacher, &args.shared, &stop)? else {
+    let same_width = student.width() == teacher.width();
+    let states = args.states.unwrap_or(if same_width { 1.0 } else { 0.0 });
+    if states > 0.0 && !same_width {
+        return Err(Failure::input(format!("--states {states}: expected a student of the teacher's width"))
+            .hint("leave --width away, or learn the sentence vectors alone: --states 0"));
+    }
+    let wanted = Wanted { states: states > 0.0, join: args.join, seed };
+    let Some((train, valid)) = tokens.lessons(&corpus, &teacher, &wanted, &args.shared, &stop)? else {
         return Ok(Exit::Interrupted);
     };
     let objective = Imitate {
@@ -66,7 +73,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         valid: &valid,
         ends: tokens.ends,
         max_length,
-        variety: Variety { join: args.join, drop: args.drop_tokens },
+        states,
+        drop: args.drop_tokens,
         seed,
     };
     let settings = args.course.settings(
@@ -90,12 +98,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             ("student", json!(student.config)),
             ("begin", json!([json!(args.student.begin), json!(student.take)])),
             ("join", json!(args.join)),
+            ("states", json!(states)),
             ("drop-tokens", json!(args.drop_tokens)),
             ("max-length", json!(max_length)),
         ],
         summary: format!(
             "A student of `{given}` made by `xexp distill`: its pooled features imitate the teacher's sentence vectors \
-             (pooling: {pooling}) on texts without labels. {student}."
+             (pooling: {pooling}){}, on texts without labels. {student}.",
+            if states > 0.0 { ", its hidden states the teacher's" } else { "" }
         ),
         model_config: student.config,
         tokenizer: tokens.files,

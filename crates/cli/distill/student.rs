@@ -8,7 +8,7 @@ use xexp_backbones::Seed;
 use xexp_backbones::config::Config;
 use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
-use xexp_heads::{Student, Teacher};
+use xexp_heads::{Loan, Student, Teacher};
 
 use super::args::{self, Begin};
 use crate::failure::Failure;
@@ -59,6 +59,11 @@ impl Plan {
         Ok(Plan { family: folder.family, config, take, positions })
     }
 
+    /// Width of its stream.
+    pub fn width(&self) -> usize {
+        self.config.get("hidden_size").and_then(Value::as_u64).unwrap_or(0) as usize
+    }
+
     /// Builds it for vectors of the teacher's width. It learns without dropout; the configuration that is saved keeps
     /// the teacher's, for whoever fine-tunes.
     ///
@@ -72,7 +77,8 @@ impl Plan {
         let config = Config { path: PathBuf::from("the student"), fields };
         let student = Student::untrained(self.family, &config, teacher.width(), seed)?;
         if !self.take.is_empty() {
-            student.begin_as(teacher, &self.take, kept)?;
+            let feed_forward = ("intermediate.dense", "output.dense");
+            student.begin_as(teacher, &Loan { blocks: &self.take, words: kept, feed_forward })?;
         }
         Ok(student)
     }

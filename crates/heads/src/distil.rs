@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use xexp_backbones::config::Config;
 use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
@@ -10,7 +11,7 @@ use xexp_backbones::layers::Linear;
 use xexp_backbones::{
     Declarations, Encoder, EncoderGradient, EncoderTape, Grads, Input, Mode, Origin, Params, Pass, Seed,
 };
-use xexp_init::{Init, Layer};
+use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
 use xexp_kernels::{Buffer, Pool};
 
@@ -51,7 +52,7 @@ impl fmt::Display for Pooling {
 /// A pretrained encoder, read only.
 pub struct Teacher {
     encoder: Encoder,
-    params: Params,
+    pub(crate) params: Params,
     pooling: Pooling,
 }
 
@@ -72,11 +73,11 @@ impl Teacher {
         self.encoder.width()
     }
 
-    /// Vectors of the batch's sequences, `(batch, width)`, each of norm 1.
+    /// Vectors of the batch's sequences, `(batch, width)`, each of norm 1, and its hidden states, `(tokens, width)`.
     ///
     /// # Errors
     /// Words that the teacher has no row for.
-    pub fn vectors(&self, input: &Input, pool: &Pool) -> Result<Vec<f32>> {
+    pub fn vectors(&self, input: &Input, pool: &Pool) -> Result<(Vec<f32>, Arc<Buffer>)> {
         let (width, mut pass) = (self.width(), Pass::new(pool, Mode::Eval));
         let encoded = self.encoder.forward(&self.params, input, &mut pass)?;
         let mut vectors = match self.pooling {
@@ -97,17 +98,12 @@ impl Teacher {
             }
         };
         vectors.chunks_exact_mut(width).for_each(normalize);
-        Ok(vectors)
-    }
-
-    /// Its weights, for a student that begins with some of them.
-    pub fn params(&self) -> &Params {
-        &self.params
+        Ok((vectors, encoded.hidden))
     }
 }
 
 /// Divides by the norm; a vector of zeros stays.
-pub fn normalize(vector: &mut [f32]) {
+fn normalize(vector: &mut [f32]) {
     let norm = xexp_kernels::sum_of_squares(vector).sqrt();
     if norm > 0.0 {
         vector.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
@@ -130,6 +126,8 @@ pub const MAP: &str = "distil.map";
 pub struct Imitation {
     /// `(batch, width of the teacher)`.
     pub vectors: Buffer,
+    /// `(tokens, width of the student)`.
+    pub hidden: Arc<Buffer>,
     /// What the backward pass needs; `None` after a pass that does not train.
     pub tape: Option<ImitationTape>,
 }
@@ -156,77 +154,32 @@ impl Student {
         Ok(Student { encoder, params: declared.draw(seed)?, map })
     }
 
-    /// Begins as the teacher: block `i` as its block `take[i]`, word `j` as its word `words[j]`, positions as its
-    /// first ones. The pooler begins as the identity, so that the features are near the first token's hidden state.
-    /// Source: the initialization of Sanh et al. 2019, §3.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for a weight that is of another shape than the teacher's.
-    pub fn begin_as(&self, teacher: &Teacher, take: &[usize], words: &[u32]) -> Result<()> {
-        for (id, weight) in self.params.iter().filter(|(_, weight)| !weight.name.starts_with(MAP)) {
-            let shape = weight.layer.shape();
-            let refused = |found: Vec<usize>| Error::Shape {
-                name: weight.name.clone(),
-                expected: shape.clone(),
-                found,
-            };
-            if let (true, Layer::Linear { input, output }) = (weight.name.contains("pooler"), &weight.layer) {
-                let identity = (0..input * output).map(|i| if i / input == i % input { 1.0 } else { 0.0 });
-                self.params.set(id, &identity.collect::<Vec<f32>>())?;
-                continue;
-            }
-            let Some((from, lent)) = teacher.params.find(&renamed(&weight.name, take)) else {
-                return Err(refused(vec![]));
-            };
-            let (values, theirs) = (teacher.params.values(from)?, lent.layer.shape());
-            let rows = |rows: &mut dyn Iterator<Item = usize>| -> Vec<f32> {
-                let width = theirs[1];
-                rows.flat_map(|row| values[row * width..(row + 1) * width].to_vec()).collect()
-            };
-            let table = weight.name.ends_with("word_embeddings.weight");
-            let new = match (&weight.layer, &lent.layer) {
-                (Layer::Embedding { width, .. }, Layer::Embedding { count, width: w })
-                    if table && width == w && words.iter().all(|&word| (word as usize) < *count) =>
-                {
-                    rows(&mut words.iter().map(|&word| word as usize))
-                }
-                (Layer::Embedding { count, width }, Layer::Embedding { count: c, width: w })
-                    if count <= c && width == w =>
-                {
-                    rows(&mut (0..*count))
-                }
-                _ if shape == theirs => values.to_vec(),
-                _ => return Err(refused(theirs)),
-            };
-            self.params.set(id, &new)?;
-        }
-        Ok(())
-    }
-
     /// Vectors of the batch's sequences.
     ///
     /// # Errors
     /// Words that the student has no row for.
     pub fn forward(&self, input: &Input, pass: &mut Pass<'_>) -> Result<Imitation> {
         let encoded = self.encoder.forward(&self.params, input, pass)?;
-        let Some(map) = &self.map else {
-            let tape = encoded.tape.map(|encoder| ImitationTape { encoder, features: None });
-            return Ok(Imitation { vectors: encoded.features, tape });
+        let (features, hidden) = (encoded.features, encoded.hidden);
+        let (vectors, features) = match &self.map {
+            None => (features, None),
+            Some(map) => {
+                let mut vectors = pass.buffer(input.batch() * map.output);
+                map.forward(&self.params, &features, &mut vectors)?;
+                (vectors, Some(features))
+            }
         };
-        let mut vectors = pass.buffer(input.batch() * map.output);
-        map.forward(&self.params, &encoded.features, &mut vectors)?;
-        let features = Some(encoded.features);
-        Ok(Imitation { vectors, tape: encoded.tape.map(|encoder| ImitationTape { encoder, features }) })
+        Ok(Imitation { vectors, hidden, tape: encoded.tape.map(|encoder| ImitationTape { encoder, features }) })
     }
 
-    /// Adds the gradients of all weights, from the gradient of the vectors.
+    /// Adds the gradients of all weights, from those of the vectors and, where they are learned too, the hidden states.
     ///
     /// # Errors
     /// None in practice: our weights are what kernels take.
     pub fn backward(
         &self,
         grads: &mut Grads,
-        dvectors: Buffer,
+        (dvectors, hidden): (Buffer, Option<Buffer>),
         tape: ImitationTape,
         input: &Input,
         pass: &Pass<'_>,
@@ -240,18 +193,7 @@ impl Student {
             }
             _ => dvectors,
         };
-        let above = EncoderGradient { features: Some(dfeatures), hidden: None };
+        let above = EncoderGradient { features: Some(dfeatures), hidden };
         Ok(self.encoder.backward((&self.params, grads), above, tape.encoder, input, pass)?)
     }
-}
-
-/// A weight's name in the teacher: that of block `take[i]` for one of block `i`.
-fn renamed(name: &str, take: &[usize]) -> String {
-    let renamed = || {
-        let (stem, rest) = name.split_once(".layer.")?;
-        let (block, rest) = rest.split_once('.')?;
-        let from = take.get(block.parse::<usize>().ok()?)?;
-        Some(format!("{stem}.layer.{from}.{rest}"))
-    };
-    renamed().unwrap_or_else(|| name.to_string())
 }

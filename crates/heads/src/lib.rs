@@ -20,13 +20,15 @@ mod distil;
 mod error;
 mod features;
 mod head_init;
+mod lending;
 mod masked_lm;
 mod plan;
 
 pub use classifier::{Classifier, Logits, LogitsTape};
-pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher, normalize};
+pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher};
 pub use error::{Error, Result};
 pub use features::{Features, Moments};
 pub use head_init::{CALIBRATED_VARIANCE, HeadInit};
+pub use lending::Loan;
 pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
 pub use plan::{HeadPlan, Prediction};

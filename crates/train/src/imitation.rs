@@ -3,40 +3,41 @@
 use crate::objective::{Evaluation, Objective};
 use crate::step::StepSettings;
 use crate::{Error, Result};
+use half::f16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::{Grads, Input, Mode, Params, Pass, Seed};
-use xexp_heads::{Student, normalize};
+use xexp_heads::{Imitation, Student};
 use xexp_kernels::{Buffer, Pool, cosine};
 use xexp_report::Valid;
 
-/// Texts as the student reads them, without special tokens, and the teacher's vectors of norm 1.
+/// Texts as the student reads them, without the tokens at their ends, and what the teacher makes of them.
 pub struct Lessons {
     /// Token ids of each text.
     pub texts: Vec<Vec<u32>>,
-    /// `(texts, width)`.
+    /// The teacher's vectors, `(texts, width)`.
     pub vectors: Vec<f32>,
+    /// The teacher's hidden states, `(tokens, width)`, text after text with the tokens at the ends; empty where they
+    /// are not learned. In 16 bits, since they outweigh everything else.
+    pub states: Vec<f16>,
     /// Width of a vector.
     pub width: usize,
+    /// Where each text's states begin, in tokens.
+    starts: Vec<usize>,
 }
 
 impl Lessons {
-    fn vector(&self, index: usize) -> &[f32] {
-        &self.vectors[index * self.width..(index + 1) * self.width]
+    /// Lessons of texts, vectors and states that belong together.
+    pub fn new(texts: Vec<Vec<u32>>, vectors: Vec<f32>, states: Vec<f16>, width: usize) -> Self {
+        let starts = texts.iter().scan(0, |start, text| {
+            *start += text.len() + 2;
+            Some(*start - text.len() - 2)
+        });
+        Lessons { starts: starts.collect(), texts, vectors, states, width }
     }
 }
 
-/// What is made of the texts to make more of them. Both are off at 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Variety {
-    /// Probability that another text follows a text; the target is the mean of both vectors, weighted by their
-    /// lengths: exact for a teacher that means over tokens which do not look at each other, and near it for others.
-    pub join: f64,
-    /// Probability that each token of every second text is left out, target unchanged.
-    pub drop: f64,
-}
-
-/// The loss `1 − cos(student, teacher)`, averaged over texts.
-/// Source: the embedding loss of Sanh et al. 2019 (DistilBERT), §3, applied to sentence vectors.
+/// The loss `1 − cos(student, teacher)` of sentence vectors, averaged over texts, and that of hidden states, averaged
+/// over tokens. Source: the cosine embedding loss of Sanh et al. 2019 (DistilBERT), §3.
 pub struct Imitate<'a> {
     /// The student.
     pub student: &'a Student,
@@ -48,51 +49,80 @@ pub struct Imitate<'a> {
     pub ends: (u32, u32),
     /// Most tokens of a text, those two included.
     pub max_length: usize,
-    /// How texts are varied.
-    pub variety: Variety,
-    /// Seed of the streams `variety/…`.
+    /// Weight of the hidden states' loss; 0 leaves them alone.
+    pub states: f64,
+    /// Probability that each token of every second text is left out of what the student reads; what it is to say
+    /// stays that of the whole text.
+    pub drop: f64,
+    /// Seed of the streams `drop/…`.
     pub seed: Seed,
 }
 
+/// Texts as a student reads them, packed, with what it is to say.
+struct Batch {
+    input: Input,
+    vectors: Vec<f32>,
+    states: Vec<f32>,
+}
+
 impl Imitate<'_> {
-    /// What a training text is at a step: tokens and target.
-    fn lesson(&self, index: usize, step: u64) -> (Vec<u32>, Vec<f32>) {
-        let mut stream = self.seed.stream(&format!("variety/{step}/{index}"));
-        let mut tokens = self.train.texts[index].clone();
-        let mut target = self.train.vector(index).to_vec();
-        if stream.uniform() < self.variety.join {
-            let other = stream.below(self.train.texts.len() as u64) as usize;
-            let (a, b) = (tokens.len() as f32, self.train.texts[other].len() as f32);
-            target.iter_mut().zip(self.train.vector(other)).for_each(|(t, o)| *t = a * *t + b * o);
-            normalize(&mut target);
-            tokens.extend_from_slice(&self.train.texts[other]);
-        }
-        if self.variety.drop > 0.0 && stream.uniform() < 0.5 {
-            let kept: Vec<u32> =
-                tokens.iter().copied().filter(|_| stream.uniform() >= self.variety.drop).collect();
+    /// The tokens of a training text that the student reads at a step, by number; the ends are not among them.
+    fn read_at(&self, index: usize, step: u64) -> Vec<usize> {
+        let count = self.train.texts[index].len();
+        let mut stream = self.seed.stream(&format!("drop/{step}/{index}"));
+        if self.drop > 0.0 && stream.uniform() < 0.5 {
+            let kept: Vec<usize> = (0..count).filter(|_| stream.uniform() >= self.drop).collect();
             // A text of which nothing is left teaches nothing.
             if !kept.is_empty() {
-                tokens = kept;
+                return kept;
             }
         }
-        (self.framed(&tokens), target)
+        (0..count).collect()
     }
 
-    fn framed(&self, tokens: &[u32]) -> Vec<u32> {
-        let room = tokens.len().min(self.max_length.saturating_sub(2));
+    /// Packs the texts at `indices`, of each the tokens numbered in `read`.
+    fn pack(&self, lessons: &Lessons, indices: &[usize], read: &[Vec<usize>]) -> Result<Batch> {
+        let width = lessons.width;
         let (begin, end) = self.ends;
-        std::iter::once(begin).chain(tokens[..room].iter().copied()).chain([end]).collect()
-    }
-
-    fn pack(texts: &[Vec<u32>]) -> Result<Input> {
+        let (mut texts, mut vectors, mut states) = (vec![], vec![], vec![]);
+        for (&index, read) in indices.iter().zip(read) {
+            let read = &read[..read.len().min(self.max_length.saturating_sub(2))];
+            let text = &lessons.texts[index];
+            let ids = std::iter::once(begin).chain(read.iter().map(|&i| text[i])).chain([end]);
+            texts.push(ids.collect::<Vec<u32>>());
+            vectors.extend_from_slice(&lessons.vectors[index * width..(index + 1) * width]);
+            if self.states > 0.0 {
+                let rows = std::iter::once(0).chain(read.iter().map(|i| i + 1)).chain([text.len() + 1]);
+                for row in rows {
+                    let start = (lessons.starts[index] + row) * width;
+                    states.extend(lessons.states[start..start + width].iter().map(|v| v.to_f32()));
+                }
+            }
+        }
         let zeros = vec![0; texts.iter().map(Vec::len).max().unwrap_or(0)];
-        Ok(Input::pack(texts.iter().map(|ids| (&ids[..], &zeros[..ids.len()])))?)
+        let input = Input::pack(texts.iter().map(|ids| (&ids[..], &zeros[..ids.len()])))?;
+        Ok(Batch { input, vectors, states })
     }
 
-    /// Loss and gradient of the vectors.
-    fn loss(&self, vectors: &[f32], targets: &[f32], weight: f64, pool: &Pool) -> (f64, Buffer) {
-        let mut slope = pool.buffer(vectors.len());
-        (cosine::forward_backward(vectors, targets, self.train.width, weight, &mut slope), slope)
+    /// Loss of what the student made of a batch, and its gradients. The weights are one over the texts and the tokens
+    /// of the whole step.
+    fn loss(
+        &self,
+        made: &Imitation,
+        batch: &Batch,
+        (per_text, per_token): (f64, f64),
+        pool: &Pool,
+    ) -> (f64, Buffer, Option<Buffer>) {
+        let width = self.train.width;
+        let mut slope = pool.buffer(made.vectors.len());
+        let loss = cosine::forward_backward(&made.vectors, &batch.vectors, width, per_text, &mut slope);
+        if self.states == 0.0 {
+            return (loss, slope, None);
+        }
+        let mut of_states = pool.buffer(made.hidden.len());
+        let weight = self.states * per_token;
+        let more = cosine::forward_backward(&made.hidden, &batch.states, width, weight, &mut of_states);
+        (loss + more, slope, Some(of_states))
     }
 }
 
@@ -116,42 +146,45 @@ impl Objective for Imitate<'_> {
         grads: &mut Grads,
         pool: &Pool,
     ) -> Result<f64> {
-        let weight = 1.0 / chosen.len() as f64;
+        let read: Vec<Vec<usize>> = chosen.iter().map(|&i| self.read_at(i, settings.step)).collect();
+        let tokens: usize = read.iter().map(|r| r.len().min(self.max_length.saturating_sub(2)) + 2).sum();
+        let weights = (1.0 / chosen.len() as f64, 1.0 / tokens as f64);
         let mut loss = 0.0;
-        for (turn, part) in chosen.chunks(settings.micro_batch).enumerate() {
-            let lessons = part.iter().map(|&index| self.lesson(index, settings.step));
-            let (texts, targets): (Vec<_>, Vec<_>) = lessons.unzip();
-            let input = Self::pack(&texts)?;
+        let parts = chosen.chunks(settings.micro_batch).zip(read.chunks(settings.micro_batch));
+        for (turn, (part, read)) in parts.enumerate() {
+            let batch = self.pack(self.train, part, read)?;
             let mode = Mode::Train { seed: settings.seed, step: settings.pass(turn) };
             let mut pass = Pass::new(pool, mode);
-            let made = self.student.forward(&input, &mut pass)?;
-            let (part, slope) = self.loss(&made.vectors, &targets.concat(), weight, pool);
+            let made = self.student.forward(&batch.input, &mut pass)?;
+            let (part, slope, of_states) = self.loss(&made, &batch, weights, pool);
             loss += part;
             if !loss.is_finite() {
                 return Err(Error::NonFiniteLoss { step: settings.step, loss });
             }
             if let Some(tape) = made.tape {
-                self.student.backward(grads, slope, tape, &input, &pass)?;
+                self.student.backward(grads, (slope, of_states), tape, &batch.input, &pass)?;
             }
         }
         Ok(loss)
     }
 
     fn evaluate(&self, batch: usize, interrupted: &AtomicBool) -> Result<Evaluation> {
-        let count = self.valid.texts.len();
-        if count == 0 {
-            return Ok(Evaluation::Nothing);
-        }
+        let texts = &self.valid.texts;
+        let tokens: usize = texts.iter().map(|t| t.len().min(self.max_length.saturating_sub(2)) + 2).sum();
+        let weights = (1.0 / texts.len().max(1) as f64, 1.0 / tokens.max(1) as f64);
         let (pool, mut loss) = (Pool::default(), 0.0);
-        for (turn, part) in self.valid.texts.chunks(batch).enumerate() {
+        let indices: Vec<usize> = (0..texts.len()).collect();
+        for part in indices.chunks(batch) {
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(Evaluation::Interrupted);
             }
-            let input = Self::pack(&part.iter().map(|tokens| self.framed(tokens)).collect::<Vec<_>>())?;
-            let made = self.student.forward(&input, &mut Pass::new(&pool, Mode::Eval))?;
-            let start = turn * batch * self.valid.width;
-            let targets = &self.valid.vectors[start..start + made.vectors.len()];
-            loss += self.loss(&made.vectors, targets, 1.0 / count as f64, &pool).0;
+            let read: Vec<Vec<usize>> = part.iter().map(|&i| (0..texts[i].len()).collect()).collect();
+            let batch = self.pack(self.valid, part, &read)?;
+            let made = self.student.forward(&batch.input, &mut Pass::new(&pool, Mode::Eval))?;
+            loss += self.loss(&made, &batch, weights, &pool).0;
+        }
+        if texts.is_empty() {
+            return Ok(Evaluation::Nothing);
         }
         Ok(Evaluation::Scored(Valid { loss, ..Default::default() }, -loss))
     }

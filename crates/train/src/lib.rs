@@ -23,7 +23,7 @@ mod validate;
 pub use checkpoint::{Checkpoints, Progress};
 pub use error::{Error, Result};
 pub use fit::{Event, Outcome, Run, order};
-pub use imitation::{Imitate, Lessons, Variety};
+pub use imitation::{Imitate, Lessons};
 pub use masked_words::{Masked, MaskedWords, Masking};
 pub use objective::{Evaluation, Objective, Supervised, gradients};
 pub use optimizer::{Optimizer, OptimizerSettings};
