@@ -7,6 +7,8 @@ mod architecture;
 mod arguments;
 /// The backward passes against candle's autograd, in double precision.
 mod autograd;
+/// `xexp pretrain` and `xexp distill`.
+mod backbones;
 /// Bad input of every kind: exit codes, messages, nothing written.
 mod bad_input;
 /// `--config`: what wins over what, and mistakes with their line.

@@ -57,8 +57,7 @@ fn the_gradient_of_hidden_words_is_the_slope_of_their_loss_however_the_step_is_c
     let framed = |text: &Vec<u32>| [&[1], &text[..], &[2]].concat();
     let train: Vec<Vec<u32>> = texts().iter().map(framed).collect();
     let masking = Masking { share: 0.4, mask: 3, special: vec![0, 1, 2, 3], vocabulary: 20 };
-    let objective =
-        MaskedWords { model: &model, masking, train: &train, valid: &train, seed: Seed(5) };
+    let objective = MaskedWords { model: &model, masking, train: &train, valid: &train, seed: Seed(5) };
     for micro_batch in [4, 3] {
         for (name, slope) in check(&objective, micro_batch) {
             let seen = !name.ends_with("key.bias");
@@ -120,8 +119,12 @@ fn a_student_of_the_teachers_sizes_begins_as_the_teacher() {
         for (i, (feature, first)) in features.iter().zip(first).enumerate() {
             let state = states[start + i];
             assert!((feature - state.tanh()).abs() < 1e-6);
-            assert!((f64::from(*first) * crate::gradients::norm(&states[start..start + WIDTH])
-                - f64::from(state)).abs() < 1e-5);
+            assert!(
+                (f64::from(*first) * crate::gradients::norm(&states[start..start + WIDTH])
+                    - f64::from(state))
+                .abs()
+                    < 1e-5
+            );
         }
     }
 }
@@ -143,7 +146,8 @@ fn a_narrower_student_takes_the_heaviest_units_and_the_words_it_keeps() {
     student.begin_as(&teacher, &loan).unwrap();
     let ours = |name: &str| student.params.values(student.params.find(name).unwrap().0).unwrap().to_vec();
     let table = values("bert.embeddings.word_embeddings.weight");
-    let expected: Vec<f32> = [0, 4, 7].iter().flat_map(|w| table[w * WIDTH..(w + 1) * WIDTH].to_vec()).collect();
+    let expected: Vec<f32> =
+        [0, 4, 7].iter().flat_map(|w| table[w * WIDTH..(w + 1) * WIDTH].to_vec()).collect();
     assert_eq!(ours("bert.embeddings.word_embeddings.weight"), expected);
     // The weight of a unit by hand.
     let (up, down) = (
@@ -165,10 +169,7 @@ fn a_narrower_student_takes_the_heaviest_units_and_the_words_it_keeps() {
     let expected: Vec<f32> = kept.iter().flat_map(|u| up[u * WIDTH..(u + 1) * WIDTH].to_vec()).collect();
     assert_eq!(ours("bert.encoder.layer.0.intermediate.dense.weight"), expected);
     let rows = (0..WIDTH).flat_map(|row| kept.iter().map(move |u| row * hidden + u));
-    assert_eq!(
-        ours("bert.encoder.layer.0.output.dense.weight"),
-        rows.map(|i| down[i]).collect::<Vec<f32>>()
-    );
+    assert_eq!(ours("bert.encoder.layer.0.output.dense.weight"), rows.map(|i| down[i]).collect::<Vec<f32>>());
     let wrong = Loan { words: &[0, 4, 1000], ..loan };
     let error = student.begin_as(&teacher, &wrong).unwrap_err();
     assert!(error.to_string().contains("word_embeddings") && error.hint().is_some(), "{error}");

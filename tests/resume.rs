@@ -23,12 +23,16 @@ fn checkpoints(folder: &Path) -> Vec<u64> {
 
 /// Starts a long run and waits until it has a checkpoint beyond `step`.
 fn started(stage: &Stage, output: &str, step: u64, more: &[&str]) -> Child {
-    let mut command = stage.finetune(output, &[&LONG, more].concat());
+    caught(stage.finetune(output, &[&LONG, more].concat()), &stage.path(output), step)
+}
+
+/// Starts a run into `folder` and waits until it has a checkpoint beyond `step`.
+pub fn caught(mut command: Command, folder: &Path, step: u64) -> Child {
     // One thread here and all of them in the reference: the number must not matter.
     command.env("RAYON_NUM_THREADS", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let (folder, start) = (stage.path(output), Instant::now());
-    while checkpoints(&folder).last().is_none_or(|last| *last <= step) {
+    let start = Instant::now();
+    while checkpoints(folder).last().is_none_or(|last| *last <= step) {
         let ended = child.try_wait().unwrap();
         if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
             child.kill().unwrap();
@@ -40,13 +44,17 @@ fn started(stage: &Stage, output: &str, step: u64, more: &[&str]) -> Child {
     child
 }
 
+fn killed(stage: &Stage, output: &str, child: Child) -> u64 {
+    killed_in(&stage.path(output), child)
+}
+
 /// Ends a run by `kill -9`; returns the step of its newest checkpoint.
-fn killed(stage: &Stage, output: &str, mut child: Child) -> u64 {
+pub fn killed_in(folder: &Path, mut child: Child) -> u64 {
     child.kill().unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), None, "the run had ended by itself");
-    assert!(!stage.path(output).join("results.json").exists());
-    *checkpoints(&stage.path(output)).last().unwrap()
+    assert!(!folder.join("results.json").exists());
+    *checkpoints(folder).last().unwrap()
 }
 
 /// Sends a signal by name and waits for the end.

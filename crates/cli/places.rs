@@ -166,8 +166,10 @@ fn unknown<'a>(flag: &str, given: &str, names: impl Iterator<Item = &'a str> + C
 /// Refuses the kind of place that this build cannot reach.
 fn refuse_hub(flag: &str, given: &str) -> Result<(), Failure> {
     if given.starts_with("hub:") {
-        return Err(Failure::input(format!("{flag} {given}: this build of xexp does not download from the Hub"))
-            .hint("give a path on this machine"));
+        return Err(Failure::input(format!(
+            "{flag} {given}: this build of xexp does not download from the Hub"
+        ))
+        .hint("give a path on this machine"));
     }
     Ok(())
 }

@@ -41,8 +41,11 @@ impl Corpus {
             return Err(Failure::input("no texts to learn from")
                 .hint("give files or bundled sets: --train FILE --train bundled:shop-requests"));
         }
-        let places: Vec<Data> =
-            args.train.iter().map(|given| places::data("--train", given, "train")).collect::<Result<_, _>>()?;
+        let places: Vec<Data> = args
+            .train
+            .iter()
+            .map(|given| places::data("--train", given, "train"))
+            .collect::<Result<_, _>>()?;
         let valid = args.valid.as_deref().map(|given| places::data("--valid", given, "valid")).transpose()?;
         let mut corpus = Corpus { train: vec![], valid: vec![], sources: vec![], repeats: 0 };
         let mut seen = BTreeSet::new();

@@ -149,7 +149,9 @@ impl Journey<'_> {
             config.insert(field.to_string(), json!(dtype));
         }
         let config = stdout::json(&Value::Object(config))?.into_bytes();
-        Ok(std::iter::once(("config.json".to_string(), config)).chain(self.tokenizer.iter().cloned()).collect())
+        Ok(std::iter::once(("config.json".to_string(), config))
+            .chain(self.tokenizer.iter().cloned())
+            .collect())
     }
 
     fn sources(&self) -> Value {

@@ -50,7 +50,8 @@ impl Tokens {
         let path = folder.path.join("tokenizer.json");
         let bytes = folder.companion()?;
         let whole = Tokenizer::from_bytes(&path, &bytes)?;
-        let (rows, limit) = (folder.config.size("vocab_size")?, folder.config.size("max_position_embeddings")?);
+        let (rows, limit) =
+            (folder.config.size("vocab_size")?, folder.config.size("max_position_embeddings")?);
         let (content, kept) = match size {
             Some(size) => {
                 let encoder = TextEncoder::new(whole, rows, limit, Some(limit))?;
@@ -68,8 +69,13 @@ impl Tokens {
         };
         let mut files = folder.companions()?;
         // A vocabulary in a file of its own would be the whole one.
-        files.retain(|(name, _)| size.is_none() || !["vocab.txt", "added_tokens.json"].contains(&name.as_str()));
-        files.iter_mut().filter(|(name, _)| name == "tokenizer.json").for_each(|(_, old)| old.clone_from(&content));
+        files.retain(|(name, _)| {
+            size.is_none() || !["vocab.txt", "added_tokens.json"].contains(&name.as_str())
+        });
+        files
+            .iter_mut()
+            .filter(|(name, _)| name == "tokenizer.json")
+            .for_each(|(_, old)| old.clone_from(&content));
         Ok(Tokens { student, files, vocabulary: kept.len(), kept, ends: (begin, end), limit })
     }
 
@@ -96,8 +102,7 @@ impl Tokens {
             train.push(joined);
         }
         let valid = self.bare(&corpus.valid)?;
-        let mut display =
-            Progress::new("teacher", 0, (train.len() + valid.len()) as u64, shared.quiet);
+        let mut display = Progress::new("teacher", 0, (train.len() + valid.len()) as u64, shared.quiet);
         let mut done = 0;
         let mut taught = |texts: Vec<Vec<u32>>| -> Result<Option<Lessons>, Failure> {
             let (pool, mut vectors, mut states) = (Pool::default(), vec![], vec![]);

@@ -39,7 +39,12 @@ impl Examples {
     ///
     /// # Errors
     /// Whatever is wrong with a file, with its line.
-    pub fn read(args: &Args, plan: &Plan, folder: &Folder, image: Option<ImageShape>) -> Result<Self, Failure> {
+    pub fn read(
+        args: &Args,
+        plan: &Plan,
+        folder: &Folder,
+        image: Option<ImageShape>,
+    ) -> Result<Self, Failure> {
         let seed = Seed(args.shared.seed);
         let all = read(&plan.train, &args.reading, true)?;
         let valid = plan.valid.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
@@ -81,13 +86,7 @@ impl Examples {
         let missing = || Failure::input("no examples to train and validate on");
         let (train, valid) = (next()?.ok_or_else(missing)?, next()?.ok_or_else(missing)?);
         let test = next()?;
-        Ok(Examples {
-            train,
-            valid,
-            test,
-            labels,
-            receipt,
-        })
+        Ok(Examples { train, valid, test, labels, receipt })
     }
 }
 

@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use xexp_backbones::families::Modality;
-use xexp_backbones::{Declarations, Seed};
 use xexp_backbones::folder::Folder;
+use xexp_backbones::{Declarations, Seed};
 use xexp_heads::Classifier;
 use xexp_report::atomic;
 
@@ -63,8 +63,7 @@ const IMAGE_SET: &str = "bundled:symbols";
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
-    let existing =
-        output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
+    let existing = output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
     let mut plan = plan(args)?;
     // Looked at before the long reading, made only when everything else has been found in order.
     output::check(&plan.output, existing)?;

@@ -39,7 +39,7 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
         ("warm-up", t.course.warmup.to_string()),
         ("weight decay", t.course.weight_decay.to_string()),
         ("clip", t.course.clip.to_string()),
-                ("seed", args.shared.seed.to_string()),
+        ("seed", args.shared.seed.to_string()),
     ];
     let card = Card {
         name,

@@ -96,8 +96,10 @@ pub fn reports(
 /// What was run, on what, by what.
 fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) -> Result<Value, Failure> {
     let mut inputs = Map::new();
-    inputs
-        .insert("model".to_string(), serde_json::json!({ "path": plan.model.to_string(), "sha256": plan.model_sha256 }));
+    inputs.insert(
+        "model".to_string(),
+        serde_json::json!({ "path": plan.model.to_string(), "sha256": plan.model_sha256 }),
+    );
     for split in &examples.receipt.splits {
         inputs.insert(split.name.clone(), serde_json::json!({ "path": split.path, "sha256": split.sha256 }));
     }

@@ -73,7 +73,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         model_config: subject.config,
         tokenizer: subject.files,
         wanted: |_| true,
-        summary: format!("A {} trained by `xexp pretrain` to guess hidden words. {}", subject.model.family.model_type, subject.origin),
+        summary: format!(
+            "A {} trained by `xexp pretrain` to guess hidden words. {}",
+            subject.model.family.model_type, subject.origin
+        ),
     };
     journey.run(&stop)
 }

@@ -42,7 +42,9 @@ impl Preprocessor {
         let colours = |field: &str| {
             let found = fields.get(field).and_then(Value::as_array);
             let values: Option<Vec<f32>> = found.and_then(|list| list.iter().map(number).collect());
-            values.filter(|v| !v.is_empty()).ok_or_else(|| wrong(format!("{field}: expected a list of numbers")))
+            values
+                .filter(|v| !v.is_empty())
+                .ok_or_else(|| wrong(format!("{field}: expected a list of numbers")))
         };
         let factor = match fields.get("rescale_factor") {
             _ if !asked("do_rescale") => 1.0,
@@ -54,7 +56,9 @@ impl Preprocessor {
         }
         let (mean, std) = (colours("image_mean")?, colours("image_std")?);
         if mean.len() != std.len() || std.contains(&0.0) {
-            return Err(wrong("image_mean and image_std: expected as many of each, and no spread of 0".into()));
+            return Err(wrong(
+                "image_mean and image_std: expected as many of each, and no spread of 0".into(),
+            ));
         }
         Ok(Preprocessor { factor, mean, std })
     }

@@ -86,11 +86,7 @@ pub fn read_bytes(source: &Source, bytes: &'static [u8], labelled: bool) -> Resu
     read_input(source, labelled, |path| Input::from_reader(path, Box::new(bytes)))
 }
 
-fn read_input(
-    source: &Source,
-    labelled: bool,
-    open: impl FnOnce(&Path) -> Result<Input>,
-) -> Result<Dataset> {
+fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Result<Input>) -> Result<Dataset> {
     let format = match source.format {
         Some(format) => format,
         // A file of lines holds no labels: one with this ending that should is another format under a vague name.

@@ -149,7 +149,8 @@ pub fn prune_word_pieces(
     });
     let needed = words.iter().filter(|(_, word)| added.contains(word.as_str()) || basic(word)).count();
     if size < needed {
-        let message = format!("expected at least {needed} entries for special tokens and characters, found {size}");
+        let message =
+            format!("expected at least {needed} entries for special tokens and characters, found {size}");
         return Err(Error::Vocabulary { message });
     }
     let kept: HashSet<u64> = ranked.into_iter().take(size).map(|(id, _)| *id).collect();
@@ -265,9 +266,6 @@ mod tests {
     #[test]
     fn another_kind_of_tokenizer_is_refused() {
         let bytes = br#"{"model": {"type": "BPE", "vocab": {}}}"#;
-        assert!(matches!(
-            prune_word_pieces("t.json".as_ref(), bytes, &[], 9),
-            Err(Error::Tokenizer { .. })
-        ));
+        assert!(matches!(prune_word_pieces("t.json".as_ref(), bytes, &[], 9), Err(Error::Tokenizer { .. })));
     }
 }

@@ -169,7 +169,11 @@ impl Student {
                 (vectors, Some(features))
             }
         };
-        Ok(Imitation { vectors, hidden, tape: encoded.tape.map(|encoder| ImitationTape { encoder, features }) })
+        Ok(Imitation {
+            vectors,
+            hidden,
+            tape: encoded.tape.map(|encoder| ImitationTape { encoder, features }),
+        })
     }
 
     /// Adds the gradients of all weights, from those of the vectors and, where they are learned too, the hidden states.

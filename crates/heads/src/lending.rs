@@ -70,7 +70,9 @@ impl Loan<'_> {
                 units.sort_unstable();
                 Ok(rows(&units))
             }
-            (Layer::Linear { input, .. }, Some(mut units)) if name.contains(down) && *input <= units.len() => {
+            (Layer::Linear { input, .. }, Some(mut units))
+                if name.contains(down) && *input <= units.len() =>
+            {
                 units.truncate(*input);
                 units.sort_unstable();
                 let columns = |row: &[f32]| units.iter().map(|&unit| row[unit]).collect::<Vec<_>>();

@@ -196,7 +196,9 @@ mod tests {
         for draw in 0..50 {
             let masked = masking(0.15).apply(&ids, &mut Seed(1).stream(&format!("{draw}")));
             assert_eq!(masked.places.len(), 150);
-            assert!(masked.places.is_sorted() && !masked.places.contains(&0) && !masked.places.contains(&1001));
+            assert!(
+                masked.places.is_sorted() && !masked.places.contains(&0) && !masked.places.contains(&1001)
+            );
             for (i, id) in masked.ids.iter().enumerate() {
                 let chosen = masked.places.binary_search(&i);
                 match chosen {

@@ -31,7 +31,9 @@ impl Stored {
     fn bytes(self, values: &[f32]) -> (Dtype, Vec<u8>) {
         match self {
             Stored::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Stored::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+            Stored::F16 => {
+                (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
+            }
             Stored::Bf16 => {
                 (Dtype::BF16, values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect())
             }
@@ -117,7 +119,10 @@ mod tests {
         {
             let bytes = serialize_as(&params, stored, |name| name != "b.bias").unwrap();
             let read = Checkpoint::from_bytes("a".as_ref(), bytes).unwrap();
-            assert_eq!((read.names(), read.values("a.bias").unwrap()), (vec!["a.bias".into()], vec![expected]));
+            assert_eq!(
+                (read.names(), read.values("a.bias").unwrap()),
+                (vec!["a.bias".into()], vec![expected])
+            );
         }
     }
 }

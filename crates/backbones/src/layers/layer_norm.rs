@@ -14,13 +14,7 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Declares `path.weight` (1 when new) and `path.bias` (0 when new).
-    pub fn declare(
-        declared: &mut Declarations,
-        path: &str,
-        width: usize,
-        eps: f64,
-        origin: Origin,
-    ) -> Self {
+    pub fn declare(declared: &mut Declarations, path: &str, width: usize, eps: f64, origin: Origin) -> Self {
         let mut vector = |name: &str, value: f64| {
             let layer = Layer::Vector { len: width };
             declared.weight(format!("{path}.{name}"), layer, Init::Constant(value), origin)

@@ -49,9 +49,10 @@ impl Top {
                 let origin = Origin::CheckpointOrNew;
                 (Kind::Pooler(Linear::declare(declared, path, (width, width), init, origin)), "pooler")
             }
-            TopSpec::Norm { path, eps } => {
-                (Kind::Norm(LayerNorm::declare(declared, path, width, *eps, Origin::Checkpoint)), "final_norm")
-            }
+            TopSpec::Norm { path, eps } => (
+                Kind::Norm(LayerNorm::declare(declared, path, width, *eps, Origin::Checkpoint)),
+                "final_norm",
+            ),
         };
         Top { kind, width, place: place.to_string() }
     }

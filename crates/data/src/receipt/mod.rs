@@ -201,7 +201,8 @@ pub(crate) mod tests {
     fn encodings_of_other_data_are_refused() {
         let data = dataset("a.csv", &[("x", "1")]);
         let error =
-            Receipt::new(&[SplitInput { name: "train", data: &data, encoded: Some(&[]) }], None, Some(8)).unwrap_err();
+            Receipt::new(&[SplitInput { name: "train", data: &data, encoded: Some(&[]) }], None, Some(8))
+                .unwrap_err();
         assert!(matches!(error, Error::Encodings { expected: 1, found: 0, .. }), "{error}");
     }
 }
