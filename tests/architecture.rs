@@ -9,6 +9,7 @@ use toml::{Table, Value};
 /// The arrows: a crate of ours, and the crates of ours that it may use. The root package may use all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("init", &[]),
+    ("bundled", &["init"]),
     ("kernels", &["init"]),
     ("report", &[]),
     ("backbones", &["init", "kernels"]),
