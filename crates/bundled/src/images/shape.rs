@@ -108,7 +108,7 @@ mod tests {
                 1.5 * sine(120.0),
             ];
             for (index, expected) in expected.into_iter().enumerate() {
-                // Counting errs by less than a fifth of a step of 0.00275 times the outline, at most 9 long.
+                // As for single parts: a fifth of a step of 0.00275 along outlines that are at most 9 long.
                 let area = counted_area(&shape(index, t));
                 assert!((area - expected).abs() < 0.005, "{} {t}: {area}, expected {expected}", NAMES[index]);
             }

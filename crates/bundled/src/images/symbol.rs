@@ -125,3 +125,59 @@ fn arc(at: Point, radius: f64, from: f64, to: f64) -> Vec<Point> {
     };
     (0..=12).map(point).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::figure::counted_area;
+    use super::super::shape;
+    use super::*;
+
+    fn index(name: &str) -> usize {
+        NAMES.iter().position(|n| *n == name).unwrap()
+    }
+
+    #[test]
+    fn areas_are_those_of_the_closed_forms() {
+        // A disc outside of two tangents from a point at distance d, and the kite between them.
+        let (radius, d) = (0.62, 1.3f64);
+        let drop = radius * (d * d - radius * radius).sqrt() + radius * radius * (PI - (radius / d).acos());
+        // The lens that two circles share, taken off the larger.
+        let (big, small) = (0.95f64, 0.78f64);
+        let apart = 0.36f64.hypot(0.12);
+        let (b, s) = (big * big, small * small);
+        let (at_big, at_small) =
+            ((apart * apart + b - s) / (2.0 * apart), (apart * apart + s - b) / (2.0 * apart));
+        let chord = 2.0 * (b - at_big * at_big).sqrt();
+        let lens = b * (at_big / big).acos() + s * (at_small / small).acos() - 0.5 * apart * chord;
+        // Walls and roof overlap between 0.08 and 0.2, and the door is cut.
+        let house = 1.2 * 0.88 + 0.5 * 1.84 * 0.87 - 0.34 * 0.61;
+        // A shaft under a triangle.
+        let arrow = 0.4 * 1.05 + 0.5 * 1.5 * 0.9;
+        for (name, expected) in
+            [("drop", drop), ("crescent", PI * b - lens), ("house", house), ("arrow", arrow)]
+        {
+            // As for shapes.
+            let area = counted_area(&symbol(index(name), 0.5));
+            assert!((area - expected).abs() < 0.005, "{name}: {area}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn no_symbol_is_another_or_a_shape() {
+        let covered = |figure: &Figure| -> Vec<bool> {
+            let place = |i: usize| (i as f64 + 0.5) / 32.0 - 1.0;
+            (0..64 * 64).map(|i| figure.distance([place(i % 64), place(i / 64)]) < 0.0).collect()
+        };
+        let symbols: Vec<Vec<bool>> = (0..NAMES.len()).map(|i| covered(&symbol(i, 0.5))).collect();
+        let shapes: Vec<Vec<bool>> =
+            (0..shape::NAMES.len()).map(|i| covered(&shape::shape(i, 0.5))).collect();
+        for (i, one) in symbols.iter().enumerate() {
+            for other in symbols[..i].iter().chain(&shapes) {
+                let both = one.iter().zip(other).filter(|(a, b)| **a && **b).count();
+                let either = one.iter().zip(other).filter(|(a, b)| **a || **b).count();
+                // Upright and at the same size, a quarter or more of what either covers tells them apart.
+                assert!(4 * both <= 3 * either, "{}: {both} of {either} points", NAMES[i]);
+            }
+        }
+    }
+}
