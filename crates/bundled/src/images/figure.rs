@@ -82,6 +82,15 @@ pub(super) fn between(a: f64, b: f64, t: f64) -> f64 {
     a + (b - a) * t
 }
 
+/// Points of the arc around `at`, the angles in degrees, anticlockwise from the right.
+pub(super) fn arc(at: Point, radius: f64, from: f64, to: f64) -> Vec<Point> {
+    let point = |k: usize| {
+        let angle = core::f64::consts::PI / 180.0 * between(from, to, k as f64 / 12.0);
+        [at[0] + radius * libm::cos(angle), at[1] + radius * libm::sin(angle)]
+    };
+    (0..=12).map(point).collect()
+}
+
 fn minus(a: Point, b: Point) -> Point {
     [a[0] - b[0], a[1] - b[1]]
 }

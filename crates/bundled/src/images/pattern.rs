@@ -13,6 +13,12 @@ pub(super) const PLAIN: usize = 4;
 /// The texture that goes from one colour to the other across the surface.
 pub(super) const GRADIENT: usize = 2;
 
+/// Index of the texture `name` in [`NAMES`].
+pub(super) fn index(name: &str) -> usize {
+    // The names are this module's own; a wrong one would be a texture of one colour, and a test would see it.
+    NAMES.iter().position(|other| *other == name).unwrap_or(PLAIN)
+}
+
 /// Values of the noise, one a cell; cells further apart than the square root of it repeat.
 const CELLS: usize = 256;
 
@@ -107,7 +113,6 @@ mod tests {
 
     #[test]
     fn textures_cover_what_their_geometry_says() {
-        let index = |name: &str| NAMES.iter().position(|n| *n == name).unwrap();
         assert_eq!((NAMES[PLAIN], NAMES[GRADIENT]), ("plain", "gradient"));
         // Half of the surface for stripes, checks and, by symmetry, a gradient; the mean of a uniform for noise. The
         // 200 patterns' means differ by their phases, less than 0.1 each, so their mean by less than 0.1 / sqrt(200).

@@ -12,6 +12,8 @@ use super::pattern::{GRADIENT, PLAIN, Pattern};
 /// What a set allows its pictures to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Freedom {
+    /// The least strength of all that is not the figure itself, as a share of the greatest.
+    pub(super) least: f64,
     /// The largest rotation to either side, in radians.
     pub(super) turn: f64,
     /// Least and greatest diameter of the figure, as a share of the picture.
@@ -31,7 +33,7 @@ pub(super) fn draw(figure: &Figure, texture: usize, freedom: &Freedom, stream: &
     let middle = 0.5 * SIZE as f64;
     // One number for all that is not the figure itself: a set holds easy pictures and hard ones. A network starts to
     // learn on the easy ones, where hard ones alone keep it at chance for many epochs.
-    let strength = stream.uniform();
+    let strength = between(freedom.least, 1.0, stream.uniform());
     let radius = middle * between(freedom.scale.0, freedom.scale.1, stream.uniform());
     // As far from the middle as the figure stays inside, or nearly.
     let slack = strength * (middle - 0.95 * radius);
@@ -134,6 +136,7 @@ impl Clutter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figure::Part;
     use super::*;
     use xexp_init::Seed;
 
@@ -168,9 +171,16 @@ mod tests {
         // A disc's middle is of the figure, and opposite corners are not: their mean differs in brightness by the
         // contrast of 0.2 that the palette promises, less what noise takes away, and a disc that reaches into one of
         // them.
-        let freedom =
-            Freedom { turn: 0.5, scale: (0.6, 0.7), stretch: 1.1, behind: 0, before: 0, noise: 0.02 };
-        let figure = super::super::shape::shape(3, 0.5);
+        let freedom = Freedom {
+            least: 0.0,
+            turn: 0.5,
+            scale: (0.6, 0.7),
+            stretch: 1.1,
+            behind: 0,
+            before: 0,
+            noise: 0.02,
+        };
+        let figure = Figure::default().add(Part::Disc { at: [0.0, 0.0], radius: 0.9 });
         for k in 0..300 {
             let mut stream = Seed(k).stream("seen");
             let bytes = draw(&figure, PLAIN, &freedom, &mut stream);

@@ -13,13 +13,30 @@ pub const NAMES: [&str; 2] = ["shapes", "symbols"];
 /// The seed of all images, fixed: a set is the same for everybody.
 const SEED: Seed = Seed(20_261_124);
 
+/// The textures that labels of shapes name, in alphabetical order. Others appear in backgrounds and on symbols.
+const TEXTURES: [&str; 3] = ["noise", "plain", "stripes"];
+
 /// Shapes stand upright, give or take 30 degrees. Turned at will, they have no mean picture to begin from either, and
 /// a small network needs many more epochs.
-const SHAPES: Freedom =
-    Freedom { turn: 30.0 / 180.0 * PI, scale: (0.6, 0.95), stretch: 1.12, behind: 4, before: 1, noise: 0.06 };
+const SHAPES: Freedom = Freedom {
+    least: 0.0,
+    turn: 30.0 / 180.0 * PI,
+    scale: (0.6, 0.95),
+    stretch: 1.12,
+    behind: 4,
+    before: 1,
+    noise: 0.06,
+};
 /// Symbols stand upright, give or take 35 degrees.
-const SYMBOLS: Freedom =
-    Freedom { turn: 35.0 / 180.0 * PI, scale: (0.55, 0.95), stretch: 1.2, behind: 4, before: 1, noise: 0.06 };
+const SYMBOLS: Freedom = Freedom {
+    least: 0.5,
+    turn: 35.0 / 180.0 * PI,
+    scale: (0.55, 0.95),
+    stretch: 1.2,
+    behind: 4,
+    before: 1,
+    noise: 0.06,
+};
 
 /// An image of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +68,7 @@ type Draw = fn(usize, &mut xexp_init::Stream) -> Vec<u8>;
 pub fn image_set(name: &str) -> Option<ImageSet> {
     match name {
         "shapes" => {
-            let of =
-                |shape: &'static str| pattern::NAMES.iter().map(move |texture| format!("{shape} {texture}"));
+            let of = |shape: &'static str| TEXTURES.iter().map(move |texture| format!("{shape} {texture}"));
             let labels = shape::NAMES.into_iter().flat_map(of).collect();
             Some(ImageSet {
                 name: "shapes",
@@ -99,9 +115,8 @@ impl ImageSet {
 }
 
 fn draw_shape(label: usize, stream: &mut xexp_init::Stream) -> Vec<u8> {
-    let (index, texture) = (label / pattern::NAMES.len(), label % pattern::NAMES.len());
-    let figure = shape::shape(index, stream.uniform());
-    scene::draw(&figure, texture, &SHAPES, stream)
+    let figure = shape::shape(label / TEXTURES.len(), stream.uniform());
+    scene::draw(&figure, pattern::index(TEXTURES[label % TEXTURES.len()]), &SHAPES, stream)
 }
 
 fn draw_symbol(label: usize, stream: &mut xexp_init::Stream) -> Vec<u8> {
@@ -126,7 +141,7 @@ mod tests {
     #[test]
     fn labels_are_distinct_and_the_sets_share_none() {
         let (shapes, symbols) = (image_set("shapes").unwrap(), image_set("symbols").unwrap());
-        assert_eq!((shapes.labels.len(), symbols.labels.len()), (12 * 6, 12));
+        assert_eq!((shapes.labels.len(), symbols.labels.len()), (24 * 3, 12));
         for set in [&shapes, &symbols] {
             // No label holds a digit, so natural order is that of the bytes.
             assert!(

@@ -2,7 +2,7 @@
 
 use core::f64::consts::PI;
 
-use super::figure::{Figure, Part, Point, between};
+use super::figure::{Figure, Part, Point, arc, between};
 
 /// The names of the symbols, in alphabetical order.
 pub(super) const NAMES: [&str; 12] = [
@@ -115,15 +115,6 @@ pub(super) fn symbol(index: usize, t: f64) -> Figure {
 
 fn polygon(corners: &[Point]) -> Part {
     Part::Polygon(corners.to_vec())
-}
-
-/// Points of the arc around `at`, the angles in degrees, anticlockwise from the right.
-fn arc(at: Point, radius: f64, from: f64, to: f64) -> Vec<Point> {
-    let point = |k: usize| {
-        let angle = PI / 180.0 * between(from, to, k as f64 / 12.0);
-        [at[0] + radius * libm::cos(angle), at[1] + radius * libm::sin(angle)]
-    };
-    (0..=12).map(point).collect()
 }
 
 #[cfg(test)]
