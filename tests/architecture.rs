@@ -9,9 +9,9 @@ use toml::{Table, Value};
 /// The arrows: a crate of ours, and the crates of ours that it may use. The root package may use all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("init", &[]),
+    ("bundled", &["init"]),
     ("kernels", &["init"]),
     ("report", &[]),
-    ("bundled", &["init"]),
     ("backbones", &["init", "kernels"]),
     ("heads", &["init", "kernels", "backbones"]),
     ("data", &["init"]),

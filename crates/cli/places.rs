@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use xexp_backbones::folder::Folder;
-use xexp_bundled::{MODELS, SPLITS, TEXTS};
+use xexp_bundled::{MODELS, SPLITS, TEXTS, images};
 use xexp_data::nearest;
 
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ pub enum Data {
         /// Name of the set.
         set: &'static str,
         /// Name of the split.
-        split: String,
+        split: &'static str,
         /// Whether it holds images rather than texts.
         images: bool,
     },
@@ -47,6 +47,19 @@ impl Model {
         match self {
             Model::Folder(path) => Ok(Folder::open(path)?),
             Model::Bundled(model) => Ok(Folder::in_memory(&self.to_string(), model.files)?),
+        }
+    }
+}
+
+impl Model {
+    /// Opens the folder for its configuration alone; its weights may be missing.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_without_weights(&self) -> Result<Folder, Failure> {
+        match self {
+            Model::Folder(path) => Ok(Folder::without_weights(path)?),
+            Model::Bundled(_) => self.open(),
         }
     }
 }
@@ -70,12 +83,13 @@ impl fmt::Display for Data {
 }
 
 impl Data {
-    /// Another split of the same bundled set; `None` for a file.
+    /// Another split of the same bundled set; `None` for a file, and for a set without such a split.
     pub fn sibling(&self, split: &str) -> Option<Data> {
         match self {
             Data::File(_) => None,
             Data::Bundled { set, images, .. } => {
-                Some(Data::Bundled { set, split: split.to_string(), images: *images })
+                let split = splits(set).into_iter().find(|name| *name == split)?;
+                Some(Data::Bundled { set, split, images: *images })
             }
         }
     }
@@ -123,11 +137,12 @@ pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
         let Some((set, images)) = sets.iter().find(|(set, _)| *set == name) else {
             return Err(unknown(flag, given, sets.iter().map(|(name, _)| *name)));
         };
-        if !SPLITS.contains(&split) {
+        let splits = splits(set);
+        let Some(split) = splits.iter().find(|name| **name == split) else {
             return Err(Failure::input(format!("{flag} {given}: no split {split:?}"))
-                .hint(format!("{BUNDLED}{set} has {}", SPLITS.join(", "))));
-        }
-        return Ok(Data::Bundled { set, split: split.to_string(), images: *images });
+                .hint(format!("{BUNDLED}{set} has {}", splits.join(", "))));
+        };
+        return Ok(Data::Bundled { set, split, images: *images });
     }
     let path = Path::new(given);
     if path.is_file() {
@@ -149,7 +164,15 @@ pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
 
 /// Names of the bundled sets, and whether each holds images.
 fn sets() -> impl Iterator<Item = (&'static str, bool)> {
-    TEXTS.iter().map(|set| (set.name, false))
+    TEXTS.iter().map(|set| (set.name, false)).chain(images::NAMES.map(|name| (name, true)))
+}
+
+/// The splits of a bundled set.
+fn splits(set: &str) -> Vec<&'static str> {
+    match images::image_set(set) {
+        Some(set) => set.splits.iter().map(|(name, _)| *name).collect(),
+        None => SPLITS.to_vec(),
+    }
 }
 
 fn unknown<'a>(flag: &str, given: &str, names: impl Iterator<Item = &'a str> + Clone) -> Failure {
@@ -215,6 +238,7 @@ mod tests {
         let refused = |given: &str| data("--data", given, "test").unwrap_err().to_string();
         assert!(refused("bundled:shop-request").contains("did you mean bundled:shop-requests?"));
         assert!(refused("bundled:shop-requests/dev").contains("train, valid, test"));
+        assert!(refused("bundled:shapes").contains("train, valid"), "a set that is there to pretrain on");
         assert!(refused("hub:org/name").contains("Hub"));
     }
 

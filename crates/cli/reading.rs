@@ -1,12 +1,16 @@
 //! From the reading flags to the data crate's terms.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use xexp_data::{BadRow, Dataset, Delimiter, Format, Source};
+use sha2::{Digest, Sha256};
+use xexp_bundled::images::{CHANNELS, SIZE, image_set, images};
+use xexp_data::{BadRow, Dataset, Delimiter, Example, Format, Image, Source};
 
 use crate::args::{DataFormat, OnBadRow, Reading};
 use crate::failure::Failure;
 use crate::places::Data;
+use crate::provenance;
 
 /// Reads a file as the flags say, or a bundled set as it is.
 ///
@@ -15,6 +19,7 @@ use crate::places::Data;
 pub fn read(place: &Data, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {
     match place {
         Data::File(path) => file(path, flags, labelled),
+        Data::Bundled { set, split, images: true } => drawn(place, set, split),
         Data::Bundled { set, split, .. } => {
             let gone = || Failure::input(format!("{place}: no such set"));
             let bytes = xexp_bundled::texts(set).and_then(|set| set.split(split)).ok_or_else(gone)?;
@@ -22,6 +27,30 @@ pub fn read(place: &Data, flags: &Reading, labelled: bool) -> Result<Dataset, Fa
             Ok(xexp_data::read_bytes(&source, bytes, labelled)?)
         }
     }
+}
+
+/// A split of a set that is drawn by code.
+fn drawn(place: &Data, set: &str, split: &str) -> Result<Dataset, Failure> {
+    let gone = || Failure::input(format!("{place}: no such set"));
+    let names = image_set(set).ok_or_else(gone)?.labels;
+    let drawn = images(set, split).ok_or_else(gone)?;
+    let mut hash = Sha256::new();
+    drawn.iter().for_each(|image| hash.update(&image.pixels));
+    let example = |(index, image): (usize, xexp_bundled::images::Image)| Example {
+        text: format!("{set}/{}", image.id),
+        id: image.id,
+        pair: None,
+        label: names.get(image.label).cloned(),
+        image: Some(Image {
+            channels: CHANNELS,
+            height: SIZE,
+            width: SIZE,
+            pixels: Arc::from(image.pixels),
+        }),
+        line: index as u64 + 1,
+    };
+    let examples = drawn.into_iter().enumerate().map(example).collect();
+    Ok(Dataset::of_images(place.to_string().into(), provenance::hex(&hash.finalize()), examples))
 }
 
 fn file(path: &Path, flags: &Reading, labelled: bool) -> Result<Dataset, Failure> {

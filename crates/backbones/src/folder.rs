@@ -48,6 +48,18 @@ impl Folder {
             Err(_) if pickle.is_file() => return Err(Error::Pickle { path: pickle }),
             found => found?,
         };
+        Self::with_config(path, config)
+    }
+
+    /// The same of a folder whose weights do not matter and may be missing.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn without_weights(path: &Path) -> Result<Self> {
+        Self::with_config(path, Config::read(&required(path, CONFIG)?)?)
+    }
+
+    fn with_config(path: &Path, config: Config) -> Result<Self> {
         let family = families::find(&config)?;
         required(path, family.modality.companion())?;
         Ok(Folder { path: path.into(), config, family, memory: None })

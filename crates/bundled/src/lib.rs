@@ -4,6 +4,7 @@
 //! Everything is known by a name, which the command line takes as `bundled:NAME`. Texts and models are part of the
 //! binary; images are drawn by code, each a function of its own name, the same bytes on every machine.
 
+pub mod images;
 mod models;
 mod texts;
 

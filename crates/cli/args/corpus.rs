@@ -2,9 +2,8 @@
 
 use clap::{ArgAction, ValueHint};
 use serde::Serialize;
-use xexp_backbones::checkpoint::Stored;
 
-use crate::args::number;
+use crate::args::{SaveDtype, number};
 
 /// Which texts, and what becomes of the weights.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -35,27 +34,4 @@ pub struct Corpus {
         help_heading = "Data"
     )]
     pub split: f64,
-}
-
-/// The number format of saved weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SaveDtype {
-    /// 32 bits.
-    F32,
-    /// 16 bits, more precise.
-    F16,
-    /// 16 bits, of a wider range.
-    Bf16,
-}
-
-impl SaveDtype {
-    /// The checkpoint's term.
-    pub fn stored(self) -> Stored {
-        match self {
-            SaveDtype::F32 => Stored::F32,
-            SaveDtype::F16 => Stored::F16,
-            SaveDtype::Bf16 => Stored::Bf16,
-        }
-    }
 }

@@ -10,9 +10,11 @@ mod corpus;
 pub mod course;
 pub mod number;
 mod reading;
+mod save_dtype;
 mod shared;
 
 pub use corpus::Corpus;
 pub use course::Course;
 pub use reading::{DataFormat, OnBadRow, Reading};
+pub use save_dtype::SaveDtype;
 pub use shared::{Format, Shared};

@@ -95,6 +95,7 @@ impl Journey<'_> {
         let (objective, quiet) = (self.objective, self.shared.quiet);
         let ran = running::fit(objective, self.settings, &checkpoints, resume, quiet, stop)?;
         let Some(ran) = ran else { return Ok(Exit::Interrupted) };
+        stored.round(objective.params())?;
         let valid = match objective.evaluate(self.settings.batch_size, stop)? {
             Evaluation::Interrupted => return Ok(Exit::Interrupted),
             Evaluation::Scored(valid, _) => valid,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use xexp_heads::HeadInit;
 
-use crate::args::{Course, Reading, Shared, number};
+use crate::args::{Course, Reading, SaveDtype, Shared, number};
 
 /// What to fine-tune, on what, and how.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -22,6 +22,10 @@ pub struct Args {
     /// Goes on from the newest checkpoint in the output folder.
     #[arg(long, env = "XEXP_RESUME")]
     pub resume: bool,
+
+    /// The number format of the saved weights; scores are those of the weights as saved.
+    #[arg(long, env = "XEXP_SAVE_DTYPE", value_name = "FORMAT", default_value = "f32")]
+    pub save_dtype: SaveDtype,
 
     /// The training data: a file or bundled:SET [default: the bundled set of the model's kind].
     #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", value_hint = ValueHint::FilePath, help_heading = "Data")]

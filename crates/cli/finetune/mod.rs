@@ -32,7 +32,7 @@ use results::Results;
 pub struct Plan {
     /// The pretrained model.
     pub model: places::Model,
-    /// SHA-256 of its weights.
+    /// SHA-256 of its weights, or of its configuration where they do not matter.
     pub model_sha256: String,
     /// The training data.
     pub train: places::Data,
@@ -70,8 +70,15 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if existing == Existing::Resume {
         output::resumable(&plan.output, "head.json")?;
     }
-    let folder = plan.model.open()?;
-    plan.model_sha256 = provenance::sha256(folder.checkpoint()?.bytes());
+    let folder = match args.training.backbone {
+        args::Backbone::Pretrained => plan.model.open()?,
+        args::Backbone::Random => plan.model.open_without_weights()?,
+    };
+    plan.model_sha256 = match args.training.backbone {
+        args::Backbone::Pretrained => provenance::sha256(folder.checkpoint()?.bytes()),
+        // All that such a run takes from the model.
+        args::Backbone::Random => provenance::sha256(stdout::json(&folder.config.fields)?.as_bytes()),
+    };
     fit(args, &plan, &folder, existing, &stop)
 }
 
@@ -103,7 +110,7 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
     let train = match train {
         Some(train) => train,
         None => {
-            let images = model.open()?.family.modality == Modality::Image;
+            let images = model.open_without_weights()?.family.modality == Modality::Image;
             places::data("--train", if images { IMAGE_SET } else { TEXT_SET }, "train")?
         }
     };
@@ -157,6 +164,7 @@ fn fit(
         return Ok(Exit::Interrupted);
     };
 
+    args.save_dtype.stored().round(&classifier.params)?;
     let score = |part: &data::Part, name: &'static str| {
         scoring::score(&classifier, &part.samples, examples.labels.names(), &args.shared, name, stop)
     };
@@ -172,7 +180,7 @@ fn fit(
         },
         None => None,
     };
-    let sha256 = save::model(plan, folder, &classifier, &examples)?;
+    let sha256 = save::model(plan, folder, &classifier, &examples, args.save_dtype.stored())?;
     let results = Results::new(args, plan, &examples, &head, &trained, (valid, test), sha256);
     save::reports(args, plan, &load, &head, &examples, &results)?;
     // Written last: a folder with results.json is a finished run.

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value};
-use xexp_backbones::checkpoint::{LoadReport, serialize};
+use xexp_backbones::checkpoint::{LoadReport, Stored, serialize_as};
 use xexp_backbones::folder::Folder;
 use xexp_data::Labels;
 use xexp_heads::{Classifier, HeadPlan};
@@ -26,14 +26,21 @@ pub fn companions(
     folder: &Folder,
     classifier: &Classifier,
     labels: &Labels,
+    stored: Stored,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut files = vec![("config.json".to_string(), config(folder, classifier, labels)?.into_bytes())];
+    let config = config(folder, classifier, labels, stored)?;
+    let mut files = vec![("config.json".to_string(), config.into_bytes())];
     files.extend(folder.companions()?);
     Ok(files)
 }
 
 /// The base configuration with the classifier's own fields, in transformers' spelling.
-fn config(folder: &Folder, classifier: &Classifier, labels: &Labels) -> Result<String, Failure> {
+fn config(
+    folder: &Folder,
+    classifier: &Classifier,
+    labels: &Labels,
+    stored: Stored,
+) -> Result<String, Failure> {
     let mut fields = folder.config.fields.clone();
     let names = labels.names();
     let id2label: Map<String, Value> =
@@ -46,8 +53,8 @@ fn config(folder: &Folder, classifier: &Classifier, labels: &Labels) -> Result<S
         ("label2id", Value::Object(label2id)),
         ("problem_type", serde_json::json!("single_label_classification")),
         // Version 5 of transformers reads the first spelling, version 4 the second.
-        ("dtype", serde_json::json!("float32")),
-        ("torch_dtype", serde_json::json!("float32")),
+        ("dtype", serde_json::json!(stored.name())),
+        ("torch_dtype", serde_json::json!(stored.name())),
     ] {
         fields.insert(field.to_string(), value);
     }
@@ -63,12 +70,13 @@ pub fn model(
     folder: &Folder,
     classifier: &Classifier,
     examples: &Examples,
+    stored: Stored,
 ) -> Result<String, Failure> {
-    for (name, content) in companions(folder, classifier, &examples.labels)? {
+    for (name, content) in companions(folder, classifier, &examples.labels, stored)? {
         atomic::write(plan.output.join(name), content)?;
     }
     atomic::write(plan.output.join("labels.tsv"), examples.labels.to_tsv(&examples.train.data)?)?;
-    let bytes = serialize(&classifier.params)?;
+    let bytes = serialize_as(&classifier.params, stored, |_| true)?;
     let hash = provenance::sha256(&bytes);
     atomic::write(plan.output.join("model.safetensors"), bytes)?;
     Ok(hash)

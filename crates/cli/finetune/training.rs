@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use xexp_backbones::checkpoint::Stored;
 use xexp_backbones::folder::Folder;
 use xexp_bundled::Recipe;
 use xexp_heads::Classifier;
@@ -84,7 +85,7 @@ fn full(
     let checkpoints = Checkpoints {
         output: plan.output.clone(),
         identity: identity(args, plan, &settings, examples),
-        companions: super::save::companions(folder, classifier, &examples.labels)?,
+        companions: super::save::companions(folder, classifier, &examples.labels, Stored::F32)?,
     };
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
     let objective = Supervised { classifier, train: &examples.train.samples, valid: &examples.valid.samples };
