@@ -80,8 +80,9 @@ fn an_input_that_is_not_there_exits_with_2_and_the_flag_to_give() {
     let typo = folder.path().join("trian.csv");
     let typo = typo.to_str().unwrap();
     for (arguments, expected) in [
-        (&["finetune", "--train", &train][..], "--model DIR"),
-        (&["finetune", "--model", &model][..], "--train FILE"),
+        (&["predict", "--input", &train][..], "--model DIR"),
+        (&["evaluate", "--data", &train][..], "--model DIR"),
+        (&["finetune", "--model", &model][..], "config.json is missing"),
         (&["predict", "--model", &model][..], "--input FILE"),
         (&["evaluate", "--model", &model][..], "--data FILE"),
         (&["finetune", "--model", &train, "--train", &train][..], "expected a folder, found a file"),

@@ -192,7 +192,12 @@ fn a_student_of_another_width_and_a_model_that_goes_on_are_made_too() {
     assert_eq!((config["hidden_size"].as_u64(), config["dtype"].as_str()), (Some(8), Some("bfloat16")));
     stage.finetuned("narrow-tuned", &["--model", "narrow", "--epochs", "1"]);
 
-    finished(&stage, &PRETRAIN, &["--epochs=2", "--output=first"]);
+    // Several files, from a config file.
+    std::fs::write(stage.path("pretrain.toml"), "train = [\"train.csv\", \"test.csv\"]\nepochs = 2\n")
+        .unwrap();
+    let flags: Vec<&str> = PRETRAIN.iter().copied().filter(|flag| !flag.starts_with("--train")).collect();
+    finished(&stage, &flags, &["--config=pretrain.toml", "--output=first"]);
+    assert_eq!(stage.json("first/run.json")["inputs"].as_array().unwrap().len(), 2);
     let further =
         ["pretrain", "--model=first", "--train=train.csv", "--epochs=1", "--quiet", "--output=further"];
     finished(&stage, &further, &[]);

@@ -11,6 +11,8 @@ mod autograd;
 mod backbones;
 /// Bad input of every kind: exit codes, messages, nothing written.
 mod bad_input;
+/// Bundled models and data.
+mod bundled;
 /// `--config`: what wins over what, and mistakes with their line.
 mod config_file;
 /// `xexp doctor`, for people and for programs.

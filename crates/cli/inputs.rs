@@ -16,7 +16,7 @@ const DEFAULT_MAX_LENGTH: usize = 256;
 /// What turns a model's examples into its samples.
 pub enum Encoder {
     /// Of a text model.
-    Text(TextEncoder),
+    Text(Box<TextEncoder>),
     /// Of an image model.
     Image(Preprocessor, ImageShape),
 }
@@ -58,7 +58,7 @@ impl Encoder {
                 let vocabulary = folder.config.size("vocab_size")?;
                 let tokenizer = Tokenizer::from_bytes(&path, &bytes)?;
                 TextEncoder::new(tokenizer, vocabulary, limit, shared.max_length.map(usize::from))
-                    .map(Encoder::Text)
+                    .map(|text| Encoder::Text(Box::new(text)))
             }
         }
     }
@@ -100,7 +100,7 @@ impl Encoder {
 
 fn mismatch(data: &Dataset, what: &str, model: &str) -> Failure {
     Failure::input(format!("{} holds {what}, which {model} cannot read", data.path.display()))
-        .hint("`xexp list --models` says what each family reads, `--model` chooses another")
+        .hint("choose a model of the kind of the data with --model, or leave it away")
 }
 
 impl TextEncoder {

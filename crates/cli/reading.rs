@@ -41,12 +41,7 @@ fn drawn(place: &Data, set: &str, split: &str) -> Result<Dataset, Failure> {
         id: image.id,
         pair: None,
         label: names.get(image.label).cloned(),
-        image: Some(Image {
-            channels: CHANNELS,
-            height: SIZE,
-            width: SIZE,
-            pixels: Arc::from(image.pixels),
-        }),
+        image: Some(Image { channels: CHANNELS, height: SIZE, width: SIZE, pixels: Arc::from(image.pixels) }),
         line: index as u64 + 1,
     };
     let examples = drawn.into_iter().enumerate().map(example).collect();

@@ -17,8 +17,8 @@ pub struct Corpus {
     /// The number format of the saved weights.
     #[arg(long, env = "XEXP_SAVE_DTYPE", value_name = "FORMAT", default_value = "f32")]
     pub save_dtype: SaveDtype,
-    /// The texts to learn from: a file or bundled:SET; may be given several times. Repeated texts count once.
-    #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", action = ArgAction::Append, value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The texts to learn from: files and bundled sets, by commas or by repeating the flag. Repeated texts count once.
+    #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", action = ArgAction::Append, value_delimiter = ',', value_hint = ValueHint::FilePath, help_heading = "Data")]
     pub train: Vec<String>,
     /// The texts to choose the best weights by [default: a part of the training texts].
     #[arg(long, env = "XEXP_VALID", value_name = "DATA", value_hint = ValueHint::FilePath, help_heading = "Data")]

@@ -19,8 +19,7 @@ use crate::progress::Progress;
 /// The student's words, and how texts become them.
 pub struct Tokens {
     student: Tokenizer,
-    /// The student's tokenizer files.
-    pub files: Vec<(String, Vec<u8>)>,
+    files: Vec<(String, Vec<u8>)>,
     /// Entries of the student's vocabulary.
     pub vocabulary: usize,
     /// The teacher's ids of those entries.
@@ -77,6 +76,25 @@ impl Tokens {
             .filter(|(name, _)| name == "tokenizer.json")
             .for_each(|(_, old)| old.clone_from(&content));
         Ok(Tokens { student, files, vocabulary: kept.len(), kept, ends: (begin, end), limit })
+    }
+
+    /// The tokenizer's files for a student of `positions` positions: what cuts by `tokenizer_config.json` must cut there.
+    ///
+    /// # Errors
+    /// A `tokenizer_config.json` that is no JSON object.
+    pub fn files_for(&self, positions: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let mut files = self.files.clone();
+        for (name, content) in files.iter_mut().filter(|(name, _)| name == "tokenizer_config.json") {
+            let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(content)
+                .map_err(|error| {
+                    Failure::input(format!("the teacher's {name}: not a JSON object")).because(&error)
+                })?;
+            fields.insert("model_max_length".into(), positions.into());
+            // Where the teacher's tokenizer came from does not tell where this one does.
+            fields.shift_remove("name_or_path");
+            *content = crate::stdout::json(&fields)?.into_bytes();
+        }
+        Ok(files)
     }
 
     /// The lessons to learn from and to validate on; `None` when a signal came first. Both read the same words: those

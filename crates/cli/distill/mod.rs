@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             if states > 0.0 { ", its hidden states the teacher's" } else { "" }
         ),
         model_config: student.config,
-        tokenizer: tokens.files,
+        tokenizer: tokens.files_for(positions)?,
         wanted: |name| !name.starts_with(MAP),
     };
     journey.run(&stop)

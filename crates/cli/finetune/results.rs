@@ -127,12 +127,13 @@ impl Results {
         }
         let _ = writeln!(
             text,
-            "{} steps in {:.1} s ({:.0} examples/s); best weights of step {}, in {}",
+            "{} steps in {:.1} s ({:.0} examples/s); best weights of step {}, in {}\nreport: {}",
             self.steps,
             self.seconds,
             self.examples_per_second,
             self.best_step,
-            output.display()
+            output.display(),
+            output.join("report.html").display()
         );
         stdout::write(text.as_bytes())
     }

@@ -82,6 +82,14 @@ fn full(
     stop: &AtomicBool,
 ) -> Result<Option<Trained>, Failure> {
     let settings = settings(args, plan);
+    let recommended = args.training.epochs.is_none() || args.training.lr.is_none();
+    if let (places::Model::Bundled(model), true, false) = (&plan.model, recommended, args.shared.quiet) {
+        let Recipe { epochs, lr } = model.recipe;
+        eprintln!(
+            "{} recommends {epochs} epochs at a learning rate of {lr}: taken where no flag says otherwise",
+            plan.model
+        );
+    }
     let checkpoints = Checkpoints {
         output: plan.output.clone(),
         identity: identity(args, plan, &settings, examples),

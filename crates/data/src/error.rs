@@ -298,7 +298,7 @@ impl Error {
             Error::NoRows { bad_rows: 1.., .. } => "read it without --on-bad-row skip to see the first bad row".into(),
             Error::Vocabulary { .. } => "give a larger --vocabulary, or more texts".into(),
             Error::ImageSize { .. } => {
-                "images are not resized: take a model of their size, such as bundled:vit-shapes for 32 × 32".into()
+                "images are not resized: take a model of their size, such as bundled:mini-vision for 32 × 32".into()
             }
             Error::Extension { .. } | Error::UnknownFormat { .. } => {
                 format!("say what it holds with --data-format {}", Format::NAMES.join("|"))

@@ -191,6 +191,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn images_are_the_same_by_their_pixels_and_have_no_lengths() {
+        let image = |pixels: [u8; 2]| crate::Image {
+            channels: 1,
+            height: 1,
+            width: 2,
+            pixels: std::sync::Arc::from(pixels),
+        };
+        let mut data = dataset("bundled:a/train", &[("a/1", "x"), ("a/2", "y"), ("a/3", "x")]);
+        for (example, pixels) in data.examples.iter_mut().zip([[1, 2], [3, 4], [1, 2]]) {
+            example.image = Some(image(pixels));
+        }
+        assert!(data.is_images());
+        let labels = Labels::from_training(&data, &[]).unwrap();
+        let split = SplitInput { name: "train", data: &data, encoded: None };
+        let receipt = Receipt::new(&[split], Some(&labels), None).unwrap();
+        assert_eq!((receipt.splits[0].duplicates, &receipt.splits[0].tokens), (1, &None));
+        let shown = receipt.to_string();
+        assert!(shown.contains("bundled:a/train") && !shown.contains("tokens"), "{shown}");
+    }
+
+    #[test]
     fn receipt_survives_json() {
         let receipt = receipt();
         let text = serde_json::to_string(&receipt).unwrap();

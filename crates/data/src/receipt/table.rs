@@ -112,6 +112,10 @@ fn percent(share: f64) -> String {
 
 /// The last part of a path: what tells files apart in a narrow column.
 fn file_name(path: &str) -> String {
+    // A name, not a path: its last part alone would say nothing.
+    if path.starts_with("bundled:") {
+        return path.into();
+    }
     shortened(path.rsplit(['/', '\\']).next().unwrap_or(path), 30)
 }
 
