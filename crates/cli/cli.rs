@@ -19,7 +19,8 @@ struct Cli {
 /// What `xexp` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Puts a new head on a pretrained backbone and fine-tunes it on labelled text.
+    /// Puts a new head on a pretrained backbone and fine-tunes it on labelled texts or images; with no argument, on what
+    /// the program carries.
     Finetune(Box<finetune::Args>),
     /// Labels new input with a saved model, one JSON object a line.
     Predict(Box<predict::Args>),

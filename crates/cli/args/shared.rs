@@ -10,10 +10,11 @@ use crate::device::{Device, Precision};
 /// Which model runs where, in what batches, and how the answer is given.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Shared {
-    /// The model: a folder in the Hugging Face layout, or bundled:NAME [default: for finetune the bundled one].
+    /// The model: a folder in the Hugging Face layout, or bundled:NAME [default: finetune takes a bundled one, pretrain
+    /// makes a new one; the others need one].
     #[arg(long, env = "XEXP_MODEL", value_name = "MODEL", value_hint = ValueHint::DirPath)]
     pub model: Option<String>,
-    /// The folder to write into [default: runs/TIME-finetune for finetune, none otherwise].
+    /// The folder to write into [default: runs/TIME-COMMAND for a command that trains, none otherwise].
     #[arg(long, env = "XEXP_OUTPUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub output: Option<String>,
     /// Writes into an output folder that is not empty.

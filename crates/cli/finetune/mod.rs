@@ -1,4 +1,4 @@
-//! `xexp finetune`: a new head on a pretrained backbone, trained on labelled text.
+//! `xexp finetune`: a new head on a pretrained backbone, trained on labelled texts or images.
 
 mod args;
 mod data;
