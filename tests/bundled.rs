@@ -180,7 +180,7 @@ fn accuracy(stage: &Stage, data: &str, backbone: &str, more: &[&str]) -> f64 {
 #[test]
 fn pretraining_is_worth_what_the_table_says() {
     // `tests/parity/transfer.py` in short: one seed, fewer passes, the pretrained side's learning rate for both. The
-    // full comparison's gaps are some 25 and 20 points, a run's standard deviation about 3.
+    // full comparison's gaps are some 30 points each, a run's standard deviation at most 3.
     let stage = Stage::new();
     let text = ["--limit-train=224", "--epochs=10", "--batch-size=16", "--lr=3e-4"];
     let image = ["--limit-train=192", "--epochs=20", "--batch-size=32", "--lr=1e-3"];
