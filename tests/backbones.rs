@@ -85,6 +85,27 @@ fn losses_fall_and_the_folder_is_a_model() {
 }
 
 #[test]
+fn a_student_goes_on_from_where_it_was_left() {
+    let stage = Stage::new();
+    finished(&stage, &DISTILL, &["--epochs=30", "--vocabulary=130", "--output=first"]);
+    // Its sizes and vocabulary are its own: the flags that say them are for a new one.
+    let on: Vec<&str> =
+        DISTILL.into_iter().filter(|f| !f.contains("layers") && !f.contains("hidden")).collect();
+    finished(&stage, &on, &["--epochs=10", "--student=first", "--output=second"]);
+    let (first, second) = (losses(&stage, "first"), losses(&stage, "second"));
+    assert!(second[0] < 0.8 * first[0], "{first:?} {second:?}");
+    let valid = |output: &str| stage.json(&format!("{output}/results.json"))["valid_loss"].as_f64().unwrap();
+    assert!(valid("second") < valid("first"), "{} {}", valid("first"), valid("second"));
+    for file in ["config.json", "tokenizer.json"] {
+        assert_eq!(stage.text(&format!("first/{file}")), stage.text(&format!("second/{file}")), "{file}");
+    }
+    let both = outcome(&mut run(&stage, &DISTILL, &["--student=first", "--output=third"]));
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+    let stranger = outcome(&mut run(&stage, &on, &["--student=bundled:mini-text", "--output=third"]));
+    assert_eq!(stranger.code, Some(2), "{}", stranger.stderr);
+}
+
+#[test]
 fn a_run_killed_in_the_middle_ends_as_one_that_was_not() {
     let stage = Stage::new();
     for (flags, name) in [(&PRETRAIN[..], "pretrain"), (&DISTILL[..], "distill")] {

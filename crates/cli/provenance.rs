@@ -6,13 +6,14 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 
-/// The command line as typed.
+/// The command line as typed, but for the folder of the program: where it lies says nothing about the run.
 pub fn command() -> String {
-    std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    let words = std::env::args().skip(1).map(|word| quoted(&word));
+    std::iter::once("xexp".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// A word as a POSIX shell would take it back.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();

@@ -31,7 +31,7 @@ macro_rules! files {
 pub const MODELS: &[Model] = &[
     Model {
         name: "mini-text",
-        summary: "BERT of 3 blocks and width 384 for English, distilled from all-MiniLM-L6-v2 (5.9 million weights)",
+        summary: "BERT of 3 blocks and width 384 for English, distilled from all-MiniLM-L6-v2 (5.3 million weights)",
         files: files!("mini-text": "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
             "special_tokens_map.json"),
         recipe: Recipe { epochs: 4, lr: 3e-4 },

@@ -57,6 +57,9 @@ pub struct Student {
     #[arg(long, env = "XEXP_POOLING", value_name = "POOLING")]
     #[serde(serialize_with = "shown")]
     pub pooling: Option<Pooling>,
+    /// A student that was made before, to go on from: with its sizes, its vocabulary and its weights.
+    #[arg(long, env = "XEXP_STUDENT", value_name = "MODEL", conflicts_with_all = ["begin", "layers", "take", "width", "heads", "hidden", "positions", "vocabulary"])]
+    pub student: Option<String>,
     /// What the student's weights begin as: copies of the teacher's, or drawn anew.
     #[arg(long, env = "XEXP_BEGIN", value_name = "BEGINNING", default_value = "teacher")]
     pub begin: Begin,

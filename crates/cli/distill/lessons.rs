@@ -1,11 +1,12 @@
 //! Texts in the student's words, and the teacher's vectors of them.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use half::f16;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::{Input, Seed};
-use xexp_data::{Tokenizer, prune_word_pieces};
+use xexp_data::{Tokenizer, prune_word_pieces, word_piece_ids};
 use xexp_heads::Teacher;
 use xexp_kernels::Pool;
 use xexp_train::Lessons;
@@ -48,11 +49,11 @@ impl Tokens {
     pub fn new(folder: &Folder, corpus: &Corpus, size: Option<usize>) -> Result<Self, Failure> {
         let path = folder.path.join("tokenizer.json");
         let bytes = folder.companion()?;
-        let whole = Tokenizer::from_bytes(&path, &bytes)?;
         let (rows, limit) =
             (folder.config.size("vocab_size")?, folder.config.size("max_position_embeddings")?);
         let (content, kept) = match size {
             Some(size) => {
+                let whole = Tokenizer::from_bytes(&path, &bytes)?;
                 let encoder = TextEncoder::new(whole, rows, limit, Some(limit))?;
                 let mut counts = vec![0u64; rows];
                 let encoded = encoder.encode_texts(&examples(&corpus.train))?;
@@ -60,11 +61,6 @@ impl Tokens {
                 prune_word_pieces(&path, &bytes, &counts, size)?
             }
             None => (bytes.to_vec(), (0..rows as u32).collect()),
-        };
-        let student = Tokenizer::from_bytes(&path, &content)?;
-        let sample = student.encode("a b", None, limit)?.ids;
-        let (Some(&begin), Some(&end)) = (sample.first(), sample.last()) else {
-            return Err(Failure::input("the teacher's tokenizer gives no tokens"));
         };
         let mut files = folder.companions()?;
         // A vocabulary in a file of its own would be the whole one.
@@ -75,6 +71,32 @@ impl Tokens {
             .iter_mut()
             .filter(|(name, _)| name == "tokenizer.json")
             .for_each(|(_, old)| old.clone_from(&content));
+        Tokens::of((&path, &content), files, kept, limit)
+    }
+
+    /// Reads the tokenizer of a student that was made before, whose words are some of the teacher's.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot be used, or a word that the teacher lacks.
+    pub fn of_student(teacher: &Folder, student: &Folder) -> Result<Self, Failure> {
+        let [whole, part] = [teacher, student].map(|folder| folder.path.join("tokenizer.json"));
+        let (of_teacher, of_student) = (teacher.companion()?, student.companion()?);
+        let kept = word_piece_ids((&whole, &of_teacher), (&part, &of_student))?;
+        let limit = teacher.config.size("max_position_embeddings")?;
+        Tokens::of((&part, &of_student), student.companions()?, kept, limit)
+    }
+
+    fn of(
+        (path, content): (&Path, &[u8]),
+        files: Vec<(String, Vec<u8>)>,
+        kept: Vec<u32>,
+        limit: usize,
+    ) -> Result<Self, Failure> {
+        let student = Tokenizer::from_bytes(path, content)?;
+        let sample = student.encode("a b", None, limit)?.ids;
+        let (Some(&begin), Some(&end)) = (sample.first(), sample.last()) else {
+            return Err(Failure::input("the teacher's tokenizer gives no tokens"));
+        };
         Ok(Tokens { student, files, vocabulary: kept.len(), kept, ends: (begin, end), limit })
     }
 

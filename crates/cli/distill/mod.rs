@@ -40,8 +40,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         None => recommended(&folder)?.unwrap_or(Pooling::Features),
     };
     let teacher = Teacher::open(&folder, pooling)?;
-    let tokens = Tokens::new(&folder, &corpus, args.student.vocabulary.map(usize::from))?;
-    let student = student::Plan::new(&args.student, &folder, tokens.vocabulary)?;
+    let (tokens, student) = match &args.student.student {
+        Some(name) => {
+            let made = places::model(name)?.open()?;
+            let tokens = Tokens::of_student(&folder, &made)?;
+            let student = student::Plan::made(name, &made, tokens.vocabulary)?;
+            (tokens, student)
+        }
+        None => {
+            let tokens = Tokens::new(&folder, &corpus, args.student.vocabulary.map(usize::from))?;
+            let student = student::Plan::new(&args.student, &folder, tokens.vocabulary)?;
+            (tokens, student)
+        }
+    };
     if !args.shared.quiet {
         eprintln!(
             "{} texts to learn from, {} to validate on, {} repeated ones left out\n\
@@ -96,7 +107,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             ("teacher", json!(provenance::sha256(folder.checkpoint()?.bytes()))),
             ("pooling", json!(pooling.to_string())),
             ("student", json!(student.config)),
-            ("begin", json!([json!(args.student.begin), json!(student.take)])),
+            ("begin", json!([json!(args.student.begin), json!(student.take), json!(student.goes_on_from())])),
             ("join", json!(args.join)),
             ("states", json!(states)),
             ("drop-tokens", json!(args.drop_tokens)),

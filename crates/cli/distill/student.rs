@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use xexp_backbones::Seed;
+use xexp_backbones::checkpoint::Checkpoint;
 use xexp_backbones::config::Config;
 use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
@@ -12,6 +13,7 @@ use xexp_heads::{Loan, Student, Teacher};
 
 use super::args::{self, Begin};
 use crate::failure::Failure;
+use crate::provenance;
 
 /// A student before it is built.
 pub struct Plan {
@@ -22,6 +24,15 @@ pub struct Plan {
     pub take: Vec<usize>,
     /// Longest text, in tokens.
     pub positions: usize,
+    /// Where its weights come from, if it was made before.
+    made: Option<Made>,
+}
+
+/// A student that was made before.
+struct Made {
+    /// As it was given.
+    name: String,
+    checkpoint: Checkpoint,
 }
 
 impl Plan {
@@ -56,7 +67,29 @@ impl Plan {
         ] {
             config.insert(field.to_string(), value);
         }
-        Ok(Plan { family: folder.family, config, take, positions })
+        Ok(Plan { family: folder.family, config, take, positions, made: None })
+    }
+
+    /// The student that an earlier run made, `name`, of the vocabulary that its tokenizer has.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or another vocabulary than the tokenizer's.
+    pub fn made(name: &str, folder: &Folder, vocabulary: usize) -> Result<Self, Failure> {
+        let rows = folder.config.size("vocab_size")?;
+        if rows != vocabulary {
+            return Err(Failure::input(format!(
+                "--student {name}: {rows} words in config.json, {vocabulary} in tokenizer.json"
+            )));
+        }
+        let positions = folder.config.size("max_position_embeddings")?;
+        let made = Some(Made { name: name.to_string(), checkpoint: folder.checkpoint()? });
+        let config = folder.config.fields.clone();
+        Ok(Plan { family: folder.family, config, take: vec![], positions, made })
+    }
+
+    /// SHA-256 of the weights that it goes on from.
+    pub fn goes_on_from(&self) -> Option<String> {
+        self.made.as_ref().map(|made| provenance::sha256(made.checkpoint.bytes()))
     }
 
     /// Width of its stream.
@@ -75,6 +108,9 @@ impl Plan {
             fields.insert(dropout.to_string(), json!(0.0));
         }
         let config = Config { path: PathBuf::from("the student"), fields };
+        if let Some(made) = &self.made {
+            return Ok(Student::open(self.family, &config, &made.checkpoint, teacher.width(), seed)?);
+        }
         let student = Student::untrained(self.family, &config, teacher.width(), seed)?;
         if !self.take.is_empty() {
             let feed_forward = ("intermediate.dense", "output.dense");
@@ -117,6 +153,9 @@ impl fmt::Display for Plan {
             self.positions,
             size("vocab_size")
         )?;
+        if let Some(made) = &self.made {
+            return write!(f, "going on from {}", made.name);
+        }
         if self.take.is_empty() {
             return f.write_str("drawn at random");
         }

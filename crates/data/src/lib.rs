@@ -69,4 +69,4 @@ pub use receipt::{
 pub use source::{BadRow, Source, read, read_bytes};
 pub use split::{Split, stratified_sample, stratified_split};
 pub use tokenizer::{Encoded, Tokenizer};
-pub use word_pieces::{SPECIAL, learn_word_pieces, prune_word_pieces};
+pub use word_pieces::{SPECIAL, learn_word_pieces, prune_word_pieces, word_piece_ids};

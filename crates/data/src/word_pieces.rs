@@ -1,6 +1,6 @@
 //! WordPiece vocabularies: one learned from texts, and one cut down to what texts use.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -124,16 +124,8 @@ pub fn prune_word_pieces(
     let refused = |message: &str| Error::Tokenizer { path: path.into(), message: message.into() };
     let mut json: Value = serde_json::from_slice(bytes).map_err(|error| refused(&error.to_string()))?;
     let model = &json["model"];
-    if model["type"] != "WordPiece" {
-        return Err(refused("only a WordPiece vocabulary can be cut down"));
-    }
     let prefix = model["continuing_subword_prefix"].as_str().unwrap_or("##").to_string();
-    let entries = model["vocab"].as_object().ok_or_else(|| refused("it has no vocabulary"))?;
-    let mut words: Vec<(u64, String)> = entries
-        .iter()
-        .map(|(word, id)| Some((id.as_u64()?, word.clone())))
-        .collect::<Option<_>>()
-        .ok_or_else(|| refused("an id that is no whole number"))?;
+    let mut words = entries((path, bytes))?;
     words.sort_unstable();
     let added: HashSet<&str> =
         json["added_tokens"].as_array().into_iter().flatten().filter_map(|t| t["content"].as_str()).collect();
@@ -141,8 +133,8 @@ pub fn prune_word_pieces(
         let bare = word.strip_prefix(prefix.as_str()).unwrap_or(word);
         bare.len() == 1 && bare.chars().all(|c| c.is_ascii_graphic())
     };
-    let count = |id: u64| counts.get(id as usize).copied().unwrap_or(0);
-    let mut ranked: Vec<&(u64, String)> = words.iter().collect();
+    let count = |id: u32| counts.get(id as usize).copied().unwrap_or(0);
+    let mut ranked: Vec<&(u32, String)> = words.iter().collect();
     ranked.sort_by_key(|(id, word)| {
         let rank = if added.contains(word.as_str()) { 0 } else { 2 - u8::from(basic(word)) };
         (rank, u64::MAX - count(*id), *id)
@@ -153,17 +145,49 @@ pub fn prune_word_pieces(
             format!("expected at least {needed} entries for special tokens and characters, found {size}");
         return Err(Error::Vocabulary { message });
     }
-    let kept: HashSet<u64> = ranked.into_iter().take(size).map(|(id, _)| *id).collect();
+    let kept: HashSet<u32> = ranked.into_iter().take(size).map(|(id, _)| *id).collect();
     let mut vocabulary = Map::new();
     let mut old = vec![];
     for (id, word) in words.into_iter().filter(|(id, _)| kept.contains(id)) {
         vocabulary.insert(word, Value::from(old.len()));
-        old.push(id as u32);
+        old.push(id);
     }
     renumber(&mut json, &vocabulary);
     json["model"]["vocab"] = Value::Object(vocabulary);
     let text = serde_json::to_vec(&json).map_err(|error| refused(&error.to_string()))?;
     Ok((text, old))
+}
+
+/// The whole vocabulary's ids of a smaller one's entries, in the order of the smaller one's ids: what
+/// [`prune_word_pieces`] returned when it was cut down.
+///
+/// # Errors
+/// [`Error::Tokenizer`] when one of the files is no WordPiece tokenizer, or an entry is missing in the whole one.
+pub fn word_piece_ids(whole: (&Path, &[u8]), part: (&Path, &[u8])) -> Result<Vec<u32>> {
+    let of_whole: HashMap<String, u32> = entries(whole)?.into_iter().map(|(id, word)| (word, id)).collect();
+    let mut of_part = entries(part)?;
+    of_part.sort_unstable();
+    let id = |(_, word): (u32, String)| {
+        of_whole.get(&word).copied().ok_or_else(|| Error::Tokenizer {
+            path: part.0.into(),
+            message: format!("`{word}` is no entry of {}", whole.0.display()),
+        })
+    };
+    of_part.into_iter().map(id).collect()
+}
+
+/// Ids and entries of a WordPiece `tokenizer.json`.
+fn entries((path, bytes): (&Path, &[u8])) -> Result<Vec<(u32, String)>> {
+    let refused = |message: &str| Error::Tokenizer { path: path.into(), message: message.into() };
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| refused(&error.to_string()))?;
+    let model = &json["model"];
+    if model["type"] != "WordPiece" {
+        return Err(refused("expected a WordPiece vocabulary"));
+    }
+    let entries = model["vocab"].as_object().ok_or_else(|| refused("it has no vocabulary"))?;
+    let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
+    let pair = |(word, value): (&String, &Value)| id(value).map(|id| (id, word.clone()));
+    entries.iter().map(pair).collect::<Option<_>>().ok_or_else(|| refused("an id that is no whole number"))
 }
 
 /// Gives the tokens that a tokenizer names outside its vocabulary their new ids.
@@ -250,6 +274,11 @@ mod tests {
         let (pruned, old) = prune_word_pieces(path, &bytes, &counts, needed + 5).unwrap();
         assert_eq!(old.len(), needed + 5);
         assert!(old.is_sorted() && old[..5] == [0, 1, 2, 3, 4]);
+        assert_eq!(word_piece_ids((path, &bytes), (path, &pruned)).unwrap(), old);
+        assert!(
+            word_piece_ids((path, &pruned), (path, &bytes)).is_err(),
+            "the part lacks entries of the whole"
+        );
         let pruned = Tokenizer::from_bytes(path, &pruned).unwrap();
         // The counted text is spelt as before, under the new ids; another one still without unknown words.
         let ids = pruned.encode(TEXTS[0], None, 64).unwrap().ids;

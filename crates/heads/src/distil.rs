@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use xexp_backbones::checkpoint::Checkpoint;
 use xexp_backbones::config::Config;
 use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
@@ -122,6 +123,19 @@ pub struct Student {
 /// Path of the map between widths; it is no part of the saved model.
 pub const MAP: &str = "distil.map";
 
+fn declare(
+    family: &Family,
+    config: &Config,
+    target: usize,
+    declared: &mut Declarations,
+) -> Result<(Encoder, Option<Linear>)> {
+    let encoder = family.declare(config, declared)?;
+    let width = encoder.width();
+    let map = (width != target)
+        .then(|| Linear::declare(declared, MAP, (width, target), Init::xavier_normal(), Origin::New));
+    Ok((encoder, map))
+}
+
 /// What a student makes of a batch.
 pub struct Imitation {
     /// `(batch, width of the teacher)`.
@@ -146,12 +160,25 @@ impl Student {
     /// A configuration that cannot be built.
     pub fn untrained(family: &Family, config: &Config, target: usize, seed: Seed) -> Result<Self> {
         let mut declared = Declarations::default();
-        let encoder = family.declare(config, &mut declared)?;
-        let width = encoder.width();
-        let map = (width != target).then(|| {
-            Linear::declare(&mut declared, MAP, (width, target), Init::xavier_normal(), Origin::New)
-        });
+        let (encoder, map) = declare(family, config, target, &mut declared)?;
         Ok(Student { encoder, params: declared.draw(seed)?, map })
+    }
+
+    /// A student of this configuration with the checkpoint's weights, those of the map between widths drawn anew.
+    ///
+    /// # Errors
+    /// A configuration or checkpoint that cannot be used.
+    pub fn open(
+        family: &Family,
+        config: &Config,
+        checkpoint: &Checkpoint,
+        target: usize,
+        seed: Seed,
+    ) -> Result<Self> {
+        let mut declared = Declarations::default();
+        let (encoder, map) = declare(family, config, target, &mut declared)?;
+        let (params, _) = declared.load(checkpoint, seed)?;
+        Ok(Student { encoder, params, map })
     }
 
     /// Vectors of the batch's sequences.
