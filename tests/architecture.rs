@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("heads", &["init", "kernels", "backbones"]),
     ("data", &["init"]),
     ("train", &["init", "kernels", "backbones", "heads", "data", "report"]),
+    ("experiments", &["init", "bundled", "kernels", "report", "backbones", "heads", "data", "train"]),
 ];
 
 /// The most lines of a source file.

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use crate::program::xexp;
 
-const COMMANDS: [&str; 6] = ["finetune", "predict", "evaluate", "doctor", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["finetune", "predict", "evaluate", "list", "run", "check", "report", "doctor", "completions", "man"];
 
 /// A folder with an empty model folder and an empty training file: enough to pass for input until
 /// somebody reads it.

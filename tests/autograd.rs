@@ -125,7 +125,12 @@ impl Blocks {
         let tiny = TinyBert::default();
         let paths = ["block.0", "block.1"];
         let blocks = paths.map(|path| Block::declare(&mut declared, path, &NAMES, &spec)).into();
-        let weights: Vec<_> = paths.iter().flat_map(|path| tiny.block(path)).collect();
+        let mut weights: Vec<_> = paths.iter().flat_map(|path| tiny.block(path)).collect();
+        if spec.norm == Placement::Peri {
+            let norms =
+                |path| [NAMES.attention_norm, NAMES.mlp_norm].map(|norm| format!("{path}.{norm}.inner"));
+            weights.extend(paths.iter().flat_map(norms).flat_map(|norm| tiny.norm(&norm)));
+        }
         let checkpoint = Checkpoint::from_bytes("blocks".as_ref(), safetensors(&weights)).unwrap();
         let (params, _) = declared.load(&checkpoint, Seed(0)).unwrap();
 
@@ -213,12 +218,14 @@ impl Blocks {
     }
 }
 
-fn kinds() -> [BlockSpec; 4] {
+fn kinds() -> [BlockSpec; 6] {
     [
         SPEC,
         BlockSpec { norm: Placement::Pre, activation: Activation::GeluTanh, ..SPEC },
         BlockSpec { norm: Placement::Pre, mask: Mask::Causal, residual_scale: (0.9, 0.6), ..SPEC },
         BlockSpec { mask: Mask::Causal, activation: Activation::Silu, residual_scale: (1.2, 0.7), ..SPEC },
+        BlockSpec { norm: Placement::None, residual_scale: (0.8, 0.5), ..SPEC },
+        BlockSpec { norm: Placement::Peri, activation: Activation::Tanh, residual_scale: (0.9, 0.6), ..SPEC },
     ]
 }
 

@@ -23,6 +23,10 @@ mod finetune;
 mod gradients;
 /// New heads: their variance, their initial loss, and what a probe learns.
 mod heads;
+/// `xexp list`, `run`, `check` and `report`.
+mod laboratory;
+/// The laboratory against independent simulations.
+mod oracle;
 /// Completions and manual pages.
 mod pages;
 /// Losses without labels: hidden words, imitation, and a student that begins as its teacher.

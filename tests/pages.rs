@@ -38,7 +38,9 @@ fn every_command_has_a_manual_page() {
     let root = xexp(&["man"]);
     assert_eq!((root.code, root.stderr.as_str()), (Some(0), ""));
     assert!(root.stdout.contains(".TH xexp 1"), "{}", root.stdout);
-    for name in ["finetune", "predict", "evaluate", "doctor", "completions", "man"] {
+    for name in
+        ["finetune", "predict", "evaluate", "list", "run", "check", "report", "doctor", "completions", "man"]
+    {
         assert!(root.stdout.contains(name), "{name}: {}", root.stdout);
         let page = xexp(&["man", name]).stdout;
         assert!(page.contains(&format!(".TH xexp-{name} 1")), "{page}");

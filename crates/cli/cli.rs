@@ -6,9 +6,9 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::{completions, config, distill, doctor, evaluate, finetune, man, predict, pretrain};
+use crate::{completions, config, distill, doctor, evaluate, finetune, lab, man, predict, pretrain};
 
-/// Fine-tune pretrained backbones with heads of the right variance.
+/// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.
 #[derive(Debug, Parser)]
 #[command(name = "xexp", version, arg_required_else_help = true, subcommand_required = true)]
 struct Cli {
@@ -30,6 +30,14 @@ pub enum Action {
     Pretrain(Box<pretrain::Args>),
     /// Makes a small text encoder that imitates a teacher, on texts without labels.
     Distill(Box<distill::Args>),
+    /// Lists the experiments, or the backbone families.
+    List(lab::list::Args),
+    /// Runs experiments: predicts, measures, judges, and writes tables, plots and reports.
+    Run(Box<lab::run::Args>),
+    /// Judges recorded experiments again, without measuring anything.
+    Check(lab::check::Args),
+    /// Writes the reports of recorded experiments again, from their tables.
+    Report(lab::report::Args),
     /// Shows device, threads, memory, caches and environment.
     Doctor(doctor::Args),
     /// Prints the completions for a shell.

@@ -91,6 +91,21 @@ from_library!(
     xexp_train::Error
 );
 
+impl From<xexp_experiments::Error> for Failure {
+    fn from(error: xexp_experiments::Error) -> Self {
+        use xexp_experiments::Error as Lab;
+        match error {
+            Lab::Report(error) => error.into(),
+            Lab::Backbone(error) => error.into(),
+            Lab::Head(error) => error.into(),
+            Lab::Train(error) => error.into(),
+            Lab::Data(error) => error.into(),
+            Lab::Tensor(_) => Failure::of(&error, true, None),
+            other => Failure::of(&other, false, None),
+        }
+    }
+}
+
 impl From<xexp_train::metrics::Error> for Failure {
     fn from(error: xexp_train::metrics::Error) -> Self {
         xexp_train::Error::from(error).into()

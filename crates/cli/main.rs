@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod finetune;
 mod inputs;
+mod lab;
 mod man;
 mod output;
 mod places;
@@ -60,6 +61,10 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Evaluate(args) => evaluate::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
+        Action::List(args) => lab::list::run(&args),
+        Action::Run(args) => lab::run::run(&args),
+        Action::Check(args) => lab::check::run(&args),
+        Action::Report(args) => lab::report::run(&args),
         Action::Doctor(args) => doctor::run(&args),
         Action::Completions(args) => completions::run(&args),
         Action::Man(args) => man::run(&args),

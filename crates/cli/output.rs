@@ -96,6 +96,15 @@ pub fn fresh(command: &str) -> PathBuf {
     Path::new("runs").join(format!("{}-{command}", timestamp(seconds)))
 }
 
+/// The time, in UTC: `2026-01-31T23:59:59Z`.
+pub fn clock() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let compact = timestamp(seconds);
+    let part = |from: usize, to: usize| compact.get(from..to).unwrap_or_default();
+    let (date, time) = ([part(0, 4), part(4, 6), part(6, 8)], [part(9, 11), part(11, 13), part(13, 15)]);
+    format!("{}T{}Z", date.join("-"), time.join(":"))
+}
+
 /// Creates, fills and removes a file: permissions alone do not tell whether a disk takes data.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let file = folder.join(format!(".xexp-probe-{}", std::process::id()));

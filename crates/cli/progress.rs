@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The time between two lines when nobody watches a bar.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+pub const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The display of how far a loop has come.
 pub struct Progress {
@@ -127,7 +127,7 @@ impl fmt::Display for Rate<'_> {
 }
 
 /// A time as `7s`, `2m03s` or `1h02m`, rounded to the second.
-struct Span(Duration);
+pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -108,6 +108,12 @@ impl Composed {
     ) -> Result<Tensor> {
         let (skip, factor) = spec.residual_scale;
         match spec.norm {
+            Placement::None => (x * skip)? + (branch(x)? * factor)?,
+            Placement::Peri => {
+                let inner = branch(&self.norm(norm, x, spec.norm_eps)?)?;
+                let inner = self.norm(&format!("{norm}.inner"), &inner, spec.norm_eps)?;
+                (x * skip)? + (inner * factor)?
+            }
             Placement::Pre => (x * skip)? + (branch(&self.norm(norm, x, spec.norm_eps)?)? * factor)?,
             Placement::Post => self.norm(norm, &((x * skip)? + (branch(x)? * factor)?)?, spec.norm_eps),
         }

@@ -126,7 +126,8 @@ impl TinyBert {
         ]
     }
 
-    fn norm(&self, path: &str) -> [Tensor; 2] {
+    /// The weights of one norm.
+    pub fn norm(&self, path: &str) -> [Tensor; 2] {
         [
             self.tensor(format!("{path}.weight"), vec![WIDTH], 1.0, 0.1),
             self.tensor(format!("{path}.bias"), vec![WIDTH], 0.0, 0.1),

@@ -1,7 +1,7 @@
 //! `xexp doctor`: what this program finds on this machine, for people and for bug reports.
 
 mod caches;
-mod machine;
+pub mod machine;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};

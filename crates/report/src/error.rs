@@ -45,6 +45,54 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A confidence that is no share.
+    #[error("confidence of an interval: expected between 0 and 1, found {found}")]
+    Confidence {
+        /// What was given.
+        found: f64,
+    },
+    /// Looks at the data that do not rise.
+    #[error("looks at the data: expected rising counts of 2 draws or more, found {found:?}")]
+    Looks {
+        /// What was given.
+        found: Vec<usize>,
+    },
+    /// A row is judged by draws that the experiment does not record.
+    #[error("no draws of `{expected}`; recorded are {found:?}")]
+    NotRecorded {
+        /// The name that a row gives.
+        expected: String,
+        /// The names that were recorded.
+        found: Vec<String>,
+    },
+    /// Predictions and measurements that do not belong together.
+    #[error("row `{row}`: expected {what}, found none")]
+    Unmatched {
+        /// What is missing.
+        what: &'static str,
+        /// The row's name.
+        row: String,
+    },
+    /// A recorded table or manifest of an experiment does not say what it should.
+    #[error("{path}:{line}: expected {expected}, found `{found}`")]
+    Recorded {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1 with the header.
+        line: usize,
+        /// What belongs there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// Something of an experiment that cannot be put into a file.
+    #[error("cannot record {what}: {reason}")]
+    Unrecordable {
+        /// What it is.
+        what: &'static str,
+        /// What stands in the way.
+        reason: String,
+    },
     /// A line of `metrics.csv` is not a row of it.
     #[error("{path}:{line}: expected {expected}, found `{found}`")]
     History {
@@ -148,6 +196,9 @@ impl Error {
             Error::History { .. } => {
                 Some("put back the file that the run wrote, or start again with --overwrite".into())
             }
+            Error::Recorded { .. } => {
+                Some("put back the file that the run wrote, or run the experiment again".into())
+            }
             Error::Read { .. } => Some("check that the file is there and that you may read it".into()),
             Error::TooFew { .. } => Some("draw more".into()),
             Error::HistoryOrder { .. }
@@ -156,7 +207,12 @@ impl Error {
             | Error::NotFinite { .. }
             | Error::Share { .. }
             | Error::Tolerance { .. }
-            | Error::Draw { .. } => None,
+            | Error::Draw { .. }
+            | Error::Confidence { .. }
+            | Error::Looks { .. }
+            | Error::NotRecorded { .. }
+            | Error::Unrecordable { .. }
+            | Error::Unmatched { .. } => None,
         }
     }
 

@@ -8,10 +8,10 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::{Error, Result};
 
-/// Share of draws outside the interval, on each side.
-const TAIL: f64 = 0.025;
+/// Confidence of an interval that says nothing else.
+const CONFIDENCE: f64 = 0.95;
 
-/// A mean over independent draws with its 95 % confidence interval.
+/// A mean over independent draws with its confidence interval: 95 % unless another confidence was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Arithmetic mean of the draws: what a statement about an expectation is judged by.
@@ -61,10 +61,20 @@ impl Estimate {
     /// [`Error::TooFew`] for less than two draws, [`Error::NotFinite`] for a draw, or a sum of them, that is not
     /// a finite number.
     pub fn from_draws(draws: &[f64]) -> Result<Estimate> {
+        Estimate::from_draws_at(draws, CONFIDENCE)
+    }
+
+    /// As [`Estimate::from_draws`], with an interval of another confidence: the share of such intervals that hold the
+    /// mean.
+    ///
+    /// # Errors
+    /// As [`Estimate::from_draws`]; also [`Error::Confidence`] unless it lies between 0 and 1.
+    pub fn from_draws_at(draws: &[f64], confidence: f64) -> Result<Estimate> {
+        let tail = tail(confidence)?;
         let (mean, median) = centre(draws)?;
         let n = draws.len() as f64;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let half = t_quantile(1.0 - TAIL, n - 1.0)? * (variance / n).sqrt();
+        let half = t_quantile(1.0 - tail, n - 1.0)? * (variance / n).sqrt();
         let (low, high) = (finite("lower end", mean - half)?, finite("upper end", mean + half)?);
         Ok(Estimate { mean, median, low, high, draws: draws.len() })
     }
@@ -79,23 +89,42 @@ impl Estimate {
     /// # Errors
     /// As [`Estimate::from_draws`]; also [`Error::TooFew`] for no resample and [`Error::Draw`] if `below`
     /// returns an index out of its range.
-    pub fn bootstrap(
-        draws: &[f64],
+    pub fn bootstrap(draws: &[f64], resamples: usize, below: impl FnMut(usize) -> usize) -> Result<Estimate> {
+        let (mean, median) = centre(draws)?;
+        let estimate = Estimate::resampled(draws, average, resamples, CONFIDENCE, below)?;
+        Ok(Estimate { mean, median, ..estimate })
+    }
+
+    /// Any `statistic` of the draws, as both mean and median, with its interval of the given confidence by the
+    /// percentile bootstrap.
+    ///
+    /// `below(n)` returns a random index in `0..n`; it is called resample by resample, draw by draw.
+    ///
+    /// # Errors
+    /// As [`Estimate::bootstrap`] and [`Estimate::from_draws_at`].
+    pub fn resampled<T: Copy>(
+        draws: &[T],
+        statistic: impl Fn(&[T]) -> f64,
         resamples: usize,
+        confidence: f64,
         mut below: impl FnMut(usize) -> usize,
     ) -> Result<Estimate> {
-        let (mean, median) = centre(draws)?;
-        let mut means = Vec::with_capacity(resamples);
-        for _ in 0..resamples {
-            let mut sum = 0.0;
-            for _ in draws {
-                let index = below(draws.len());
-                sum += draws.get(index).ok_or(Error::Draw { expected: draws.len(), found: index })?;
-            }
-            means.push(sum / draws.len() as f64);
+        let tail = tail(confidence)?;
+        if draws.len() < 2 {
+            return Err(Error::TooFew { what: "draws", expected: 2, found: draws.len() });
         }
-        let (low, high) = percentiles(&mut means)?;
-        Ok(Estimate { mean, median, low, high, draws: draws.len() })
+        let value = finite("statistic of the draws", statistic(draws))?;
+        let mut values = Vec::with_capacity(resamples);
+        let mut sample = draws.to_vec();
+        for _ in 0..resamples {
+            for place in &mut sample {
+                let index = below(draws.len());
+                *place = *draws.get(index).ok_or(Error::Draw { expected: draws.len(), found: index })?;
+            }
+            values.push(statistic(&sample));
+        }
+        let (low, high) = percentiles_at(&mut values, tail)?;
+        Ok(Estimate { mean: value, median: value, low, high, draws: draws.len() })
     }
 
     /// What the estimate says about `predicted`, give or take `tolerance` (absolute, in the same unit).
@@ -131,6 +160,11 @@ impl Estimate {
 /// # Errors
 /// [`Error::TooFew`] without values, [`Error::NotFinite`] for a value that is not a finite number.
 pub fn percentiles(values: &mut [f64]) -> Result<(f64, f64)> {
+    percentiles_at(values, tail(CONFIDENCE)?)
+}
+
+/// The points with the share `tail` of the values beyond them, on either side.
+fn percentiles_at(values: &mut [f64], tail: f64) -> Result<(f64, f64)> {
     let Some(last) = values.len().checked_sub(1) else {
         return Err(Error::TooFew { what: "resamples", expected: 1, found: 0 });
     };
@@ -144,7 +178,20 @@ pub fn percentiles(values: &mut [f64]) -> Result<(f64, f64)> {
         let above = (below + 1).min(last);
         values[below] + (position - below as f64) * (values[above] - values[below])
     };
-    Ok((at(TAIL), at(1.0 - TAIL)))
+    Ok((at(tail), at(1.0 - tail)))
+}
+
+/// Share of draws outside an interval of this confidence, on each side.
+fn tail(confidence: f64) -> Result<f64> {
+    if confidence > 0.0 && confidence < 1.0 {
+        Ok((1.0 - confidence) / 2.0)
+    } else {
+        Err(Error::Confidence { found: confidence })
+    }
+}
+
+fn average(draws: &[f64]) -> f64 {
+    draws.iter().sum::<f64>() / draws.len() as f64
 }
 
 /// Mean and median of two or more finite draws.

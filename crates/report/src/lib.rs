@@ -7,7 +7,8 @@
 //! * [`Estimate`] is a mean with its 95 % interval over independent draws; its [`Verdict`] is an equivalence
 //!   test, so that "confirmed" needs enough draws and never comes from having too few.
 //! * [`plot`] draws SVG that needs no font, script or network; [`Page`] binds tables and plots into one HTML
-//!   file that needs none either.
+//!   file that needs none either, and says the same in Markdown and LaTeX.
+//! * [`lab`] is what an experiment writes down: predictions, measurements, verdicts.
 //! * [`Card`] is the model card beside a checkpoint, [`History`] the `metrics.csv` that a resumed run continues
 //!   as if it had never stopped.
 //!
@@ -29,7 +30,8 @@ mod error;
 mod escape;
 mod estimate;
 mod history;
-mod html;
+pub mod lab;
+mod page;
 pub mod plot;
 mod table;
 
@@ -37,5 +39,5 @@ pub use card::{Card, Evaluation, HeadNumbers, Metric};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, Verdict, percentiles};
 pub use history::{COLUMNS, History, Row, Valid};
-pub use html::{Block, Page, Section};
-pub use table::{Cell, Digits, Table};
+pub use page::{Block, Finding, Page, Section};
+pub use table::{Cell, Digits, Mark, Table};

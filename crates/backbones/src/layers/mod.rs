@@ -18,6 +18,6 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpTape};
 pub use patches::{ImageShape, Patches, PatchesSpec, PatchesTape};
-pub use residual::{Placement, Residual, ResidualTape};
+pub use residual::{Placement, Residual, ResidualSpec, ResidualTape};
 pub use stem::{Stem, StemSpec, StemTape};
 pub use top::{Top, TopSpec, TopTape};

@@ -1,125 +1,179 @@
-//! A sub-layer's surroundings: where the norm stands, how skip and branch are weighted, dropout.
+//! A sub-layer's surroundings: where norms stand, how skip and branch are weighted, dropout.
 
 use crate::layers::LayerNorm;
-use crate::{Grads, Params, Pass, Result, WeightId};
+use crate::{Declarations, Grads, Origin, Params, Pass, Result, WeightId};
 use std::sync::Arc;
-use xexp_kernels::{Buffer, Pool, combine};
+use xexp_kernels::{Buffer, combine};
 
 /// Where a block's norms stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
+    /// `x + f(x)`: nowhere.
+    None,
     /// `x + f(LN(x))`. Source: Xiong et al. 2020, "Pre-LN".
     Pre,
     /// `LN(x + f(x))`. Source: Vaswani et al. 2017.
     Post,
+    /// `x + LN(f(LN(x)))`. Source: Kim et al. 2025, "Peri-LN".
+    Peri,
 }
 
-/// `skip·x + branch·dropout(f(·))` with a norm before `f` or after the sum.
-pub struct Residual {
-    /// The norm.
-    pub norm: LayerNorm,
-    /// Where it stands.
+/// What surrounds a sub-layer.
+#[derive(Clone, Debug)]
+pub struct ResidualSpec {
+    /// Width of the stream.
+    pub width: usize,
+    /// Where the norms stand.
     pub placement: Placement,
-    /// Factor on `x`.
-    pub skip: f32,
-    /// Factor on `f`'s output.
-    pub branch: f32,
-    /// Probability of dropping a value of `f`'s output.
+    /// Their ε.
+    pub eps: f64,
+    /// Factors on skip and branch.
+    pub scale: (f64, f64),
+    /// Probability of dropping a value of the branch.
     pub dropout: f64,
-    /// Names the dropout stream and the tap.
-    pub place: String,
 }
 
-/// What the backward pass needs: the norm's input and statistics.
-pub struct ResidualTape {
-    normed: Arc<Buffer>,
+/// `after(skip·x + branch·dropout(inner(f(before(x)))))`, each of the three a norm or nothing.
+pub struct Residual {
+    before: Option<LayerNorm>,
+    inner: Option<LayerNorm>,
+    after: Option<LayerNorm>,
+    width: usize,
+    skip: f32,
+    branch: f32,
+    dropout: f64,
+    place: String,
+}
+
+/// What a norm's backward pass needs: its input and that input's statistics.
+struct NormTape {
+    x: Arc<Buffer>,
     stats: Buffer,
 }
 
+/// What the backward pass needs, for each norm that is there.
+pub struct ResidualTape {
+    before: Option<NormTape>,
+    inner: Option<NormTape>,
+    after: Option<NormTape>,
+}
+
+/// `x` through a norm, or as it is where there is none.
+fn through(
+    norm: Option<&LayerNorm>,
+    params: &Params,
+    x: Buffer,
+    pass: &Pass<'_>,
+) -> Result<(Buffer, Option<NormTape>)> {
+    let Some(norm) = norm else { return Ok((x, None)) };
+    let (y, stats) = norm.forward(params, &x, pass.pool)?;
+    Ok((y, Some(NormTape { x: Arc::new(x), stats })))
+}
+
+/// The gradient of a norm's input from that of its output; the same where there is no norm.
+fn back(
+    norm: Option<&LayerNorm>,
+    (params, grads): (&Params, &mut Grads),
+    dy: Buffer,
+    tape: Option<&NormTape>,
+    pass: &Pass<'_>,
+) -> Result<Buffer> {
+    match (norm, tape) {
+        (Some(norm), Some(tape)) => norm.backward(params, grads, &dy, (&tape.x, &tape.stats), pass.pool),
+        _ => Ok(dy),
+    }
+}
+
 impl Residual {
-    /// What `f` is given, and for Pre-LN the tape.
+    /// Declares the norms: the one norm of Pre and Post under the path `norm`, as Hub checkpoints have it, and the two of
+    /// Peri under `norm` and `norm.inner`. `place` names the dropout stream.
+    pub fn declare(declared: &mut Declarations, norm: &str, place: String, spec: &ResidualSpec) -> Self {
+        let mut layer = |wanted: bool, path: &str| {
+            wanted.then(|| LayerNorm::declare(declared, path, spec.width, spec.eps, Origin::Checkpoint))
+        };
+        Residual {
+            before: layer(matches!(spec.placement, Placement::Pre | Placement::Peri), norm),
+            inner: layer(spec.placement == Placement::Peri, &format!("{norm}.inner")),
+            after: layer(spec.placement == Placement::Post, norm),
+            width: spec.width,
+            skip: spec.scale.0 as f32,
+            branch: spec.scale.1 as f32,
+            dropout: spec.dropout,
+            place,
+        }
+    }
+
+    /// What `f` is given, and the beginning of the tape.
     pub fn before(
         &self,
         params: &Params,
         x: &Arc<Buffer>,
         pass: &Pass<'_>,
-    ) -> Result<(Arc<Buffer>, Option<ResidualTape>)> {
-        match self.placement {
-            Placement::Post => Ok((x.clone(), None)),
-            Placement::Pre => {
-                let (y, stats) = self.norm.forward(params, x, pass.pool)?;
-                Ok((Arc::new(y), Some(ResidualTape { normed: x.clone(), stats })))
-            }
-        }
+    ) -> Result<(Arc<Buffer>, ResidualTape)> {
+        let mut tape = ResidualTape { before: None, inner: None, after: None };
+        let Some(norm) = &self.before else { return Ok((x.clone(), tape)) };
+        let (y, stats) = norm.forward(params, x, pass.pool)?;
+        tape.before = Some(NormTape { x: x.clone(), stats });
+        Ok((Arc::new(y), tape))
     }
 
-    /// The sub-layer's output from its input `x` and `f`'s output, and for Post-LN the tape.
+    /// The sub-layer's output from its input `x` and `f`'s output.
     pub fn after(
         &self,
         params: &Params,
         x: &[f32],
-        mut f: Buffer,
-        width: usize,
+        f: Buffer,
+        tape: &mut ResidualTape,
         pass: &mut Pass<'_>,
-    ) -> Result<(Buffer, Option<ResidualTape>)> {
+    ) -> Result<Buffer> {
+        let (mut f, inner) = through(self.inner.as_ref(), params, f, pass)?;
         if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
-            dropout.apply(&mut f, width);
+            dropout.apply(&mut f, self.width);
         }
         combine(x, self.skip, &mut f, self.branch);
-        match self.placement {
-            Placement::Pre => Ok((f, None)),
-            Placement::Post => {
-                let (y, stats) = self.norm.forward(params, &f, pass.pool)?;
-                Ok((y, Some(ResidualTape { normed: Arc::new(f), stats })))
-            }
-        }
+        let (y, after) = through(self.after.as_ref(), params, f, pass)?;
+        (tape.inner, tape.after) = (inner, after);
+        Ok(y)
     }
 
-    /// `(dx, df)` from the gradient of the output: the skip's part of `dx`, and the gradient of `f`'s output.
-    pub fn backward_after(
+    /// The gradient of `x` from that of the output, around `f`'s own backward: `branch` is given the gradient of `f`'s
+    /// output, and writes (or adds, where told) the gradient of `f`'s input.
+    pub fn backward(
         &self,
-        params: &Params,
-        grads: &mut Grads,
+        (params, grads): (&Params, &mut Grads),
         dy: Buffer,
-        tape: Option<&ResidualTape>,
-        width: usize,
+        tape: &ResidualTape,
+        branch: impl FnOnce(&mut Grads, &[f32], (&mut [f32], bool)) -> Result<()>,
         pass: &Pass<'_>,
-    ) -> Result<(Buffer, Buffer)> {
-        let mut dx = match tape {
-            Some(tape) => self.norm.backward(params, grads, &dy, (&tape.normed, &tape.stats), pass.pool)?,
-            None => dy,
-        };
+    ) -> Result<Buffer> {
+        let mut dx = back(self.after.as_ref(), (params, grads), dy, tape.after.as_ref(), pass)?;
         let mut df = pass.buffer(dx.len());
         df.copy_from_slice(&dx);
         if self.branch != 1.0 {
             xexp_kernels::scale(&mut df, self.branch);
         }
         if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
-            dropout.apply(&mut df, width);
+            dropout.apply(&mut df, self.width);
         }
+        let df = back(self.inner.as_ref(), (params, grads), df, tape.inner.as_ref(), pass)?;
         if self.skip != 1.0 {
             xexp_kernels::scale(&mut dx, self.skip);
         }
-        Ok((dx, df))
+        match (&self.before, &tape.before) {
+            // The norm stands between the stream and the branch: the branch's gradient goes through it first.
+            (Some(norm), Some(tape)) => {
+                let mut dinput = pass.buffer(dx.len());
+                branch(grads, &df, (&mut dinput, false))?;
+                let dbranch = norm.backward(params, grads, &dinput, (&tape.x, &tape.stats), pass.pool)?;
+                xexp_kernels::add(&mut dx, &dbranch);
+            }
+            _ => branch(grads, &df, (&mut dx, true))?,
+        }
+        Ok(dx)
     }
 
-    /// Adds to `dx` what comes through the norm in front of `f`, given the gradient of `f`'s input.
-    pub fn backward_before(
-        &self,
-        params: &Params,
-        grads: &mut Grads,
-        dinput: &[f32],
-        dx: &mut [f32],
-        tape: &ResidualTape,
-        pool: &Pool,
-    ) -> Result<()> {
-        let through = self.norm.backward(params, grads, dinput, (&tape.normed, &tape.stats), pool)?;
-        xexp_kernels::add(dx, &through);
-        Ok(())
-    }
-
-    /// The norm's weights.
-    pub fn ids(&self) -> [WeightId; 2] {
-        self.norm.ids()
+    /// The norms' weights.
+    pub fn ids(&self) -> impl Iterator<Item = WeightId> + '_ {
+        [&self.before, &self.inner, &self.after].into_iter().flatten().flat_map(|norm| norm.ids())
     }
 }

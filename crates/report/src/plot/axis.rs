@@ -4,6 +4,10 @@
 const LARGEST: f64 = 1e300;
 /// About how many ticks an axis gets.
 const TICKS: f64 = 5.0;
+/// About how many powers of ten are labelled.
+const POWERS: f64 = 7.0;
+/// Up to so many powers of ten, 2 and 5 times each are labelled too.
+const FINE: f64 = 1.5;
 
 /// Whether a number can be placed on an axis.
 pub(super) fn drawable(value: f64) -> bool {
@@ -16,6 +20,8 @@ pub(super) struct Axis {
     low: f64,
     high: f64,
     step: f64,
+    /// Powers of ten: `low` and `high` are logarithms, and these are the numbers with their labels.
+    powers: Option<Vec<(f64, String)>>,
 }
 
 impl Axis {
@@ -37,16 +43,57 @@ impl Axis {
         let raw = (high - low) / TICKS;
         let magnitude = 10f64.powf(raw.log10().floor());
         let step = magnitude * [1.0, 2.0, 5.0].into_iter().find(|m| magnitude * m >= raw).unwrap_or(10.0);
-        Axis { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
+        Axis { low: (low / step).floor() * step, high: (high / step).ceil() * step, step, powers: None }
+    }
+
+    /// The axis by powers of ten that holds every drawable value above 0.
+    pub(super) fn powers_over(values: impl Iterator<Item = f64>) -> Axis {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.filter(|value| drawable(*value) && *value > 0.0) {
+            (low, high) = (low.min(value.log10()), high.max(value.log10()));
+        }
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        let (first, last) = (low.floor() as i32 - 1, high.ceil() as i32 + 1);
+        let wide = high - low > FINE;
+        let every = if wide { ((high - low) / POWERS).ceil().max(1.0) as usize } else { 1 };
+        let steps: &[u32] = if wide { &[1] } else { &[1, 2, 5] };
+        let marks = || {
+            (first..=last).flat_map(|power| {
+                steps.iter().map(move |&m| (f64::from(power) + f64::from(m).log10(), m, power))
+            })
+        };
+        // A hair of room, since logarithms of round numbers are not exact.
+        let mut start =
+            marks().map(|mark| mark.0).filter(|at| *at <= low + 1e-9).fold(f64::from(first), f64::max);
+        let mut end =
+            marks().map(|mark| mark.0).filter(|at| *at >= high - 1e-9).fold(f64::from(last), f64::min);
+        if end - start < 1e-6 {
+            start = marks().map(|mark| mark.0).filter(|at| *at < low - 1e-9).fold(f64::from(first), f64::max);
+            end = marks().map(|mark| mark.0).filter(|at| *at > high + 1e-9).fold(f64::from(last), f64::min);
+        }
+        let within = |at: f64| at >= start - 1e-9 && at <= end + 1e-9;
+        let labelled = marks().filter(|mark| within(mark.0)).step_by(every);
+        let powers = labelled.map(|(at, m, power)| (10f64.powf(at), power_label(m, power))).collect();
+        Axis { low: start, high: end, step: 1.0, powers: Some(powers) }
     }
 
     /// An axis from 0 to 1.
     pub(super) fn unit() -> Axis {
-        Axis { low: 0.0, high: 1.0, step: 0.2 }
+        Axis { low: 0.0, high: 1.0, step: 0.2, powers: None }
+    }
+
+    /// Whether the value has a place on this axis.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        drawable(value) && (self.powers.is_none() || value > 0.0)
     }
 
     /// The round numbers with their labels, from low to high.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+        if let Some(powers) = &self.powers {
+            return powers.clone();
+        }
         let first = (self.low / self.step).round();
         let count = ((self.high - self.low) / self.step).round() as usize;
         (0..=count).map(|i| (first + i as f64) * self.step).map(|value| (value, self.label(value))).collect()
@@ -54,6 +101,7 @@ impl Axis {
 
     /// Where a value lies: 0 at the low end, 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
+        let value = if self.powers.is_some() { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
@@ -71,6 +119,15 @@ impl Axis {
             Some(bare) if bare.chars().all(|c| matches!(c, '0' | '.')) => bare.to_owned(),
             _ => text,
         }
+    }
+}
+
+/// `m` times a power of ten, as people write it.
+fn power_label(m: u32, power: i32) -> String {
+    match power {
+        0..=4 => format!("{}", u64::from(m) * 10u64.pow(power.unsigned_abs())),
+        -3..=-1 => format!("{:.*}", power.unsigned_abs() as usize, f64::from(m) * 10f64.powi(power)),
+        _ => format!("{m}e{power}"),
     }
 }
 
@@ -119,6 +176,28 @@ mod tests {
                 // Rounding of low and high costs a few ulp of the span.
                 assert!((-1e-9..=1.0 + 1e-9).contains(&axis.share(value)), "{value} on {axis:?}");
             }
+        }
+    }
+
+    #[test]
+    fn powers_of_ten_enclose_the_values() {
+        for (values, labels) in [
+            (&[1.0, 1000.0][..], &["1", "10", "100", "1000"][..]),
+            (&[3.0, 40.0][..], &["2", "5", "10", "20", "50"][..]),
+            (&[0.5][..], &["0.2", "0.5", "1"][..]),
+            (&[-1.0, 0.0][..], &["1", "2", "5", "10"][..]),
+            (&[1e-7, 1e7][..], &["1e-7", "1e-5", "0.001", "0.1", "10", "1000", "1e5", "1e7"][..]),
+        ] {
+            let axis = Axis::powers_over(values.iter().copied());
+            let found: Vec<String> = axis.ticks().into_iter().map(|(_, label)| label).collect();
+            assert_eq!(found, labels, "{values:?}");
+            for value in values.iter().filter(|value| axis.holds(**value)) {
+                assert!((-1e-6..=1.0 + 1e-6).contains(&axis.share(*value)), "{value} on {axis:?}");
+            }
+        }
+        for values in [[5e-324, 1e300], [1e300, 1e300], [f64::NAN, 2.0]] {
+            let ticks = Axis::powers_over(values.into_iter()).ticks();
+            assert!((2..=12).contains(&ticks.len()), "{values:?}: {ticks:?}");
         }
     }
 

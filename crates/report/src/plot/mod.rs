@@ -4,11 +4,16 @@
 //! names every value in a tooltip where it has no room to print it.
 
 mod axis;
+mod curves;
+mod forest;
+mod frame;
 mod heat_map;
 mod lines;
 mod reliability;
 mod svg;
 
+pub use curves::{Curve, CurveChart, Kind, Mark};
+pub use forest::{Forest, Ratio};
 pub use heat_map::HeatMap;
 pub use lines::{LineChart, Series};
 pub use reliability::{Bin, Reliability};

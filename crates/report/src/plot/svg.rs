@@ -67,6 +67,13 @@ impl Canvas {
         self.draw(format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" {style}/>\n"));
     }
 
+    /// A circle with a tooltip.
+    pub(super) fn dot(&mut self, at: (f64, f64), radius: f64, style: &str, tooltip: &str) {
+        let (x, y, r) = (px(at.0), px(at.1), px(radius));
+        let circle = format!(r#"<circle cx="{x}" cy="{y}" r="{r}" {style}>"#);
+        self.draw(format_args!("{circle}<title>{}</title></circle>\n", xml(tooltip)));
+    }
+
     pub(super) fn path(&mut self, points: &[(f64, f64)], style: &str) {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", px(*x), px(*y))).collect();
         self.draw(format_args!("<polyline points=\"{}\" fill=\"none\" {style}/>\n", points.join(" ")));

@@ -3,6 +3,19 @@
 use super::number::{Digits, number};
 use crate::{Error, Result};
 
+/// How something came out, for the eye.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// As it should.
+    Good,
+    /// As it should not.
+    Bad,
+    /// Neither quite.
+    Mixed,
+    /// Not at all yet.
+    Open,
+}
+
 /// One value of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
@@ -16,6 +29,15 @@ pub enum Cell {
     Flag(bool),
     /// A real number with the digits that people should see; CSV keeps all of them.
     Number(f64, Digits),
+    /// Words with how it came out; a coloured badge where there are colours.
+    Badge(Mark, String),
+    /// Words that lead to an address, where there are links.
+    Link {
+        /// The words.
+        text: String,
+        /// The address.
+        address: String,
+    },
 }
 
 impl Cell {
@@ -33,7 +55,7 @@ impl Cell {
     pub fn text(&self) -> String {
         match self {
             Cell::Empty => String::new(),
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) | Cell::Badge(_, text) | Cell::Link { text, .. } => text.clone(),
             Cell::Count(count) => count.to_string(),
             Cell::Flag(flag) => flag.to_string(),
             Cell::Number(value, digits) => number(*value, *digits),

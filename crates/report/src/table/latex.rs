@@ -1,8 +1,40 @@
 //! LaTeX tables (package `booktabs`).
 
+use super::tex::escape;
 use super::{Cell, Table};
 
+/// Texts up to this long stay on one line.
+const SHORT: usize = 24;
+/// From this length on, a column gets twice the room.
+const LONG: usize = 70;
+
 impl Table {
+    /// The table as a `longtable` with `booktabs` rules, which breaks over pages and breaks long texts over lines; it
+    /// needs the packages `array`, `booktabs` and `longtable`.
+    pub fn latex_pages(&self) -> String {
+        let kind = |column: usize| {
+            let lengths = self.rows().iter().map(|row| row[column].text().chars().count());
+            match lengths.max().unwrap_or(0) {
+                _ if self.is_numeric(column) => "r".to_owned(),
+                0..=SHORT => "l".to_owned(),
+                length => {
+                    let width = if length < LONG { 4.2 } else { 8.4 };
+                    format!(r">{{\raggedright\arraybackslash}}p{{{width}cm}}")
+                }
+            }
+        };
+        let kinds: String = (0..self.columns().len()).map(kind).collect();
+        let header: Vec<String> = self.columns().iter().map(|name| escape(name)).collect();
+        let mut out = format!("\\begin{{longtable}}{{{kinds}}}\n\\toprule\n");
+        out.push_str(&format!("{} \\\\\n\\midrule\n\\endhead\n", header.join(" & ")));
+        for row in self.rows() {
+            let cells: Vec<String> = row.iter().map(value).collect();
+            out.push_str(&format!("{} \\\\\n", cells.join(" & ")));
+        }
+        out.push_str("\\bottomrule\n\\end{longtable}\n");
+        out
+    }
+
     /// The table as a `tabular` environment with `booktabs` rules; it needs no other package.
     pub fn latex(&self) -> String {
         let align: String =
@@ -33,34 +65,6 @@ fn value(cell: &Cell) -> String {
         },
         _ => escape(&text),
     }
-}
-
-/// `text` so that LaTeX prints it letter by letter.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (i, c) in text.char_indices() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\\' => out.push_str(r"\textbackslash{}"),
-            '~' => out.push_str(r"\textasciitilde{}"),
-            '^' => out.push_str(r"\textasciicircum{}"),
-            '<' => out.push_str(r"\textless{}"),
-            '>' => out.push_str(r"\textgreater{}"),
-            '|' => out.push_str(r"\textbar{}"),
-            // At the start of a row these would be read as arguments of the `\\` before it.
-            '[' | '*' if i == 0 => {
-                out.push('{');
-                out.push(c);
-                out.push('}');
-            }
-            '\n' | '\r' => out.push(' '),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Markdown tables (GitHub's and Hugging Face's kind).
 
-use super::Table;
+use super::{Cell, Table};
 
 impl Table {
     /// The table in Markdown, numbers to the right, every cell shown as it is written.
@@ -18,9 +18,17 @@ impl Table {
                 .collect(),
         );
         for row in self.rows() {
-            line(row.iter().map(|cell| escape(&cell.text())).collect());
+            line(row.iter().map(value).collect());
         }
         out
+    }
+}
+
+fn value(cell: &Cell) -> String {
+    let text = escape(&cell.text());
+    match cell {
+        Cell::Link { address, .. } => format!("[{text}]({address})"),
+        _ => text,
     }
 }
 
@@ -51,7 +59,6 @@ pub(crate) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cell;
 
     #[test]
     fn numbers_stand_to_the_right_and_words_to_the_left() {

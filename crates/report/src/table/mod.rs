@@ -5,8 +5,10 @@ mod csv;
 mod latex;
 mod markdown;
 mod number;
+mod tex;
 
-pub use cells::{Cell, Table};
+pub use cells::{Cell, Mark, Table};
 pub use number::Digits;
 
 pub(crate) use markdown::escape as escape_markdown;
+pub(crate) use tex::escape as escape_latex;

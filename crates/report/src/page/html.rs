@@ -1,56 +1,35 @@
-//! One-file HTML reports: no script, no font, no request to anywhere.
+//! Reports as one HTML file: no script, no font, no request to anywhere.
 
+use super::{Block, Finding, Page};
 use crate::escape::xml;
-use crate::plot::Svg;
-use crate::{Cell, Table};
+use crate::{Cell, Mark, Table};
+
+/// Cells up to this long are not broken over lines.
+const SHORT: usize = 24;
+/// From this length on, a cell gets some width.
+const LONG: usize = 32;
 
 /// Wide tables scroll by themselves; the colours follow the reader's light or dark setting.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--text:#1c1c1c;--back:#fff;--soft:#666;--line:#ddd;--shade:#f5f5f5}
 @media(prefers-color-scheme:dark){:root{--text:#e4e4e4;--back:#171717;--soft:#a0a0a0;--line:#3a3a3a;--shade:#222}}
-body{color:var(--text);background:var(--back);font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+body{color:var(--text);background:var(--back);font:16px/1.5 system-ui,sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid var(--line)}
 nav a{margin-right:1rem}a{color:inherit}
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem}caption{text-align:left;color:var(--soft);padding-bottom:.3rem}
 th,td{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:left;white-space:pre-wrap}
-th{background:var(--shade)}.n{text-align:right;font-variant-numeric:tabular-nums}
+th{background:var(--shade)}.n{text-align:right;font-variant-numeric:tabular-nums}.s{white-space:nowrap}.l{min-width:15rem}p,ul.findings,nav{max-width:62rem}
 pre{background:var(--shade);padding:.7rem;overflow-x:auto}
 svg{max-width:100%;height:auto}
-@media print{nav{display:none}}";
-
-/// A report.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Title of the window and first heading.
-    pub title: String,
-    /// One paragraph under it: what this is the report of.
-    pub summary: String,
-    /// The parts, in order.
-    pub sections: Vec<Section>,
-}
-
-/// A part of a report.
-#[derive(Clone, Debug)]
-pub struct Section {
-    /// Its heading.
-    pub heading: String,
-    /// What it holds, in order.
-    pub blocks: Vec<Block>,
-}
-
-/// A piece of a section.
-#[derive(Clone, Debug)]
-pub enum Block {
-    /// A paragraph.
-    Text(String),
-    /// Text shown letter by letter, as a command or a file.
-    Code(String),
-    /// A table under a caption (none if the caption is empty).
-    Table(String, Table),
-    /// A plot.
-    Plot(Svg),
-}
+ul.findings{list-style:none;padding:0}ul.findings li{border-left:4px solid var(--line);padding:.1rem 0 .1rem .9rem;margin:1rem 0}
+ul.findings p{margin:.25rem 0}ul.findings .note{color:var(--soft);font-size:.93rem}ul.findings .said{font-weight:600}
+.badge{display:inline-block;border-radius:.6rem;padding:0 .55rem;font-size:.85em;font-weight:600;white-space:nowrap;color:#fff}
+.good{background:#00714f}.bad{background:#b3400a}.mixed{background:#8a5a00}.open{background:#5b6770}
+ul.findings li.good{background:none;border-color:#009e73}ul.findings li.bad{background:none;border-color:#d55e00}
+ul.findings li.mixed{background:none;border-color:#e69f00}ul.findings li.open{background:none;border-color:#8a97a1}
+@media print{nav{display:none}body{max-width:none;margin:0}section,li,tr,figure{break-inside:avoid}section{break-inside:auto}
+.badge{border:1px solid currentColor;color:inherit;background:none}.wide{overflow:visible}}";
 
 impl Page {
     /// The report as one HTML document. Every text is escaped; a content security policy forbids scripts and
@@ -84,7 +63,44 @@ fn push_block(out: &mut String, block: &Block) {
         Block::Text(text) => out.push_str(&format!("<p>{}</p>\n", xml(text))),
         Block::Code(code) => out.push_str(&format!("<pre><code>{}</code></pre>\n", xml(code))),
         Block::Table(caption, table) => push_table(out, caption, table),
+        Block::Findings(findings) => {
+            out.push_str("<ul class=\"findings\">\n");
+            findings.iter().for_each(|finding| push_finding(out, finding));
+            out.push_str("</ul>\n");
+        }
         Block::Plot(svg) => out.push_str(&format!("<figure class=\"wide\">\n{svg}</figure>\n")),
+    }
+}
+
+fn class(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Good => "good",
+        Mark::Bad => "bad",
+        Mark::Mixed => "mixed",
+        Mark::Open => "open",
+    }
+}
+
+fn push_finding(out: &mut String, finding: &Finding) {
+    let class = class(finding.mark);
+    let badge = format!("<span class=\"badge {class}\">{}</span>", xml(&finding.word));
+    out.push_str(&format!("<li class=\"{class}\"><p class=\"said\">{badge} {}</p>\n", xml(&finding.text)));
+    for note in &finding.notes {
+        out.push_str(&format!("<p class=\"note\">{}</p>\n", xml(note)));
+    }
+    if let Some((text, address)) = &finding.link {
+        out.push_str(&format!("<p class=\"note\"><a href=\"{}\">{}</a></p>\n", xml(address), xml(text)));
+    }
+    out.push_str("</li>\n");
+}
+
+/// A cell of a table.
+fn cell_html(cell: &Cell) -> String {
+    let text = xml(&cell.text());
+    match cell {
+        Cell::Badge(mark, _) => format!("<span class=\"badge {}\">{text}</span>", class(*mark)),
+        Cell::Link { address, .. } => format!("<a href=\"{}\">{text}</a>", xml(address)),
+        _ => text,
     }
 }
 
@@ -103,7 +119,15 @@ fn push_table(out: &mut String, caption: &str, table: &Table) {
     for row in table.rows() {
         out.push_str("<tr>");
         for (cell, class) in row.iter().zip(&classes) {
-            out.push_str(&format!("<td{class}>{}</td>", xml(&Cell::text(cell))));
+            // A short cell, such as an interval, stays on one line; a sentence does not become a column of words. In a
+            // column of numbers all are short.
+            let class = match cell.text().chars().count() {
+                _ if !class.is_empty() => class,
+                0..=SHORT => " class=\"s\"",
+                LONG.. => " class=\"l\"",
+                _ => "",
+            };
+            out.push_str(&format!("<td{class}>{}</td>", cell_html(cell)));
         }
         out.push_str("</tr>\n");
     }
@@ -112,19 +136,30 @@ fn push_table(out: &mut String, caption: &str, table: &Table) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Section;
     use super::*;
     use crate::plot::{LineChart, Series};
 
     fn page(word: &str) -> String {
         let mut table = Table::new([word, "value"]);
         table.push([Cell::from(word), Cell::decimals(0.5, 2)]).unwrap();
+        table.push([Cell::Badge(Mark::Good, word.into()), Cell::Empty]).unwrap();
+        table.push([Cell::Link { text: word.into(), address: word.into() }, Cell::Empty]).unwrap();
         let chart = LineChart {
             title: word.into(),
             x_label: word.into(),
             y_label: word.into(),
             series: vec![Series { name: word.into(), points: vec![(0.0, 1.0), (1.0, 2.0)] }],
         };
+        let finding = Finding {
+            mark: Mark::Bad,
+            word: word.into(),
+            text: word.into(),
+            notes: vec![word.into()],
+            link: Some((word.into(), word.into())),
+        };
         let blocks = vec![
+            Block::Findings(vec![finding]),
             Block::Text(word.into()),
             Block::Code(word.into()),
             Block::Table(word.into(), table),
