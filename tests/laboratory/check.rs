@@ -11,7 +11,7 @@ fn the_check_finds_whatever_was_changed() {
     let sound = check();
     assert_eq!(sound.code, Some(0), "{}", sound.stderr);
     assert!(
-        sound.stdout.contains("conv-fan") && sound.stdout.contains("6 rows as recorded"),
+        sound.stdout.contains("conv-fan") && sound.stdout.contains("9 rows as recorded"),
         "{}",
         sound.stdout
     );

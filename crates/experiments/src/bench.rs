@@ -118,8 +118,8 @@ fn decides(row: &Row) -> bool {
 
 /// How many draws would decide what is undecided; `None` if all is decided.
 ///
-/// The interval shrinks as `1/√n` around the value: to lie within the range it must shrink to the value's distance from
-/// the nearer end of the range.
+/// Both sides of the interval shrink as `1/√n` towards the value. A value within the range is decided when neither side
+/// reaches beyond it, a value outside when the side towards the range has left it.
 fn needs(row: &Row, value: f64, estimate: &Estimate) -> Option<usize> {
     let rules = row.predicted.iter().chain(row.claim.as_ref().map(|claim| &claim.says));
     let open = |rule: &&Rule| rule.judge((estimate.low, estimate.high)) == Verdict::Inconclusive;
@@ -127,9 +127,14 @@ fn needs(row: &Row, value: f64, estimate: &Estimate) -> Option<usize> {
         .filter(open)
         .map(|rule| {
             let (least, most) = rule.range();
-            let distance = (value - least).abs().min((most - value).abs());
-            let half = (estimate.high - estimate.low) / 2.0;
-            let factor = (half / distance).powi(2);
+            let (below, above) = (value - estimate.low, estimate.high - value);
+            let factor = if value < least {
+                (above / (least - value)).powi(2)
+            } else if value > most {
+                (below / (value - most)).powi(2)
+            } else {
+                (below / (value - least)).powi(2).max((above / (most - value)).powi(2))
+            };
             // A value that sits on the very end of the range is decided by no number of draws.
             if factor.is_finite() { (estimate.draws as f64 * factor).ceil() as usize } else { usize::MAX }
         })

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Row, Rule};
 
-use super::planes::{demand, fits, phase_moments, resolution, whole_periods};
+use super::demand::demand;
+use super::planes::{fits, phase_moments, resolution, whole_periods};
 use crate::moments::second_moment;
 use crate::{About, Draw, Experiment, Result, Setup};
 
@@ -96,6 +97,9 @@ impl Experiment for ConvFan {
 
     fn check(&self) -> Result<()> {
         let id = Self::ABOUT.id;
+        for (name, count) in [("batch", self.batch), ("rows", self.rows), ("side", self.side)] {
+            demand(id, name, count, count > 0, "1 or more")?;
+        }
         let good = |&[input, output, kernel]: &[usize; 3]| {
             fits(&[input, output, kernel, kernel])
                 && fits(&[self.batch, input.max(output), self.side, self.side])

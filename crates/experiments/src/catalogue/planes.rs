@@ -1,33 +1,15 @@
 //! What the experiments with images share: borders, phases, circles, and refusals of sizes.
 
-use std::fmt::Debug;
 use std::ops::Range;
 
 use candle_core::Tensor;
 use xexp_report::lab::Looks;
 
+use crate::Result;
 use crate::moments::values;
-use crate::{Error, Result};
 
 /// Most numbers that one tensor of a draw may hold: half a gigabyte.
 const MOST: usize = 1 << 27;
-
-/// Refuses a parameter unless `holds`.
-///
-/// # Errors
-/// [`Error::Parameter`].
-pub fn demand(
-    experiment: &'static str,
-    parameter: &'static str,
-    found: &impl Debug,
-    holds: bool,
-    expected: &'static str,
-) -> Result<()> {
-    if holds {
-        return Ok(());
-    }
-    Err(Error::Parameter { experiment, parameter, found: format!("{found:?}"), expected })
-}
 
 /// Whether a tensor of these sizes holds something, and not more than memory does.
 pub fn fits(sizes: &[usize]) -> bool {
