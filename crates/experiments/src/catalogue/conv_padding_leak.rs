@@ -108,13 +108,13 @@ impl Experiment for ConvPaddingLeak {
     fn check(&self) -> Result<()> {
         let id = Self::ABOUT.id;
         let odd = self.kernel % 2 == 1 && self.kernel <= self.side;
-        demand(id, "kernel", &self.kernel, odd, "an odd number, at most `side`")?;
+        demand(id, "kernel", self.kernel, odd, "an odd number, at most `side`")?;
         let rising = self.depths.windows(2).all(|pair| pair[0] < pair[1]);
         let some = rising && self.depths.first().is_some_and(|&depth| depth > 0) && self.deepest() <= 10_000;
         demand(id, "depths", &self.depths, some, "one or more rising numbers, from 1 to 10000")?;
         let fit = fits(&[self.channels, self.channels, self.kernel, self.kernel])
             && fits(&[self.batch, self.channels, self.side, self.side, 4]);
-        demand(id, "channels", &self.channels, fit, "1 or more, with `batch` and `side` that fit memory")
+        demand(id, "channels", self.channels, fit, "1 or more, with `batch` and `side` that fit memory")
     }
 
     fn setups(&self) -> Result<Vec<Setup<Border>>> {

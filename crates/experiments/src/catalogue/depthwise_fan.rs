@@ -233,16 +233,16 @@ impl Experiment for DepthwiseFan {
     fn check(&self) -> Result<()> {
         let id = Self::ABOUT.id;
         let odd = self.kernel % 2 == 1 && self.kernel <= self.side.div_ceil(2);
-        demand(id, "kernel", &self.kernel, odd, "an odd number, at most half of `side`")?;
+        demand(id, "kernel", self.kernel, odd, "an odd number, at most half of `side`")?;
         let rising = self.depths.windows(2).all(|pair| pair[0] < pair[1]);
         let some = rising && self.depths.iter().all(|depth| (1..=50).contains(depth));
         demand(id, "depths", &self.depths, some, "rising numbers, from 1 to 50")?;
         // The exact second moment of a gain costs side² terms for each pair of powers.
-        demand(id, "side", &self.side, self.side <= 256, "256 at most")?;
+        demand(id, "side", self.side, self.side <= 256, "256 at most")?;
         let plane = |channels: usize| fits(&[self.batch, channels, self.side, self.side, 4]);
         let weight = |channels: usize| fits(&[channels, self.kernel, self.kernel]);
         let fit = plane(self.channels) && weight(self.channels) && self.channels > 1;
-        demand(id, "channels", &self.channels, fit, "2 or more, with `batch` and `side` that fit memory")?;
+        demand(id, "channels", self.channels, fit, "2 or more, with `batch` and `side` that fit memory")?;
         let good = |&[channels, m]: &[usize; 2]| {
             channels.checked_mul(m).is_some_and(|outputs| plane(outputs) && weight(outputs))
         };
