@@ -101,6 +101,12 @@ fn a_student_goes_on_from_where_it_was_left() {
     }
     let both = outcome(&mut run(&stage, &DISTILL, &["--student=first", "--output=third"]));
     assert_eq!(both.code, Some(2), "{}", both.stderr);
+    let nobody = outcome(&mut run(&stage, &on, &["--student=nobody", "--output=third"]));
+    assert_eq!(nobody.code, Some(2), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("--student nobody: no such folder"), "{}", nobody.stderr);
+    // Where the program lies says nothing about the run.
+    let command = stage.json("second/run.json")["command"].as_str().unwrap().to_string();
+    assert!(command.starts_with("xexp distill "), "{command}");
     let stranger = outcome(&mut run(&stage, &on, &["--student=bundled:mini-text", "--output=third"]));
     assert_eq!(stranger.code, Some(2), "{}", stranger.stderr);
 }

@@ -95,15 +95,15 @@ impl Data {
     }
 }
 
-/// The model that `--model` names.
+/// The model that `flag` names.
 ///
 /// # Errors
 /// There is no such folder, or no bundled model of this name.
-pub fn model(given: &str) -> Result<Model, Failure> {
-    refuse_hub("--model", given)?;
+pub fn model(flag: &str, given: &str) -> Result<Model, Failure> {
+    refuse_hub(flag, given)?;
     if let Some(name) = given.strip_prefix(BUNDLED) {
         let names = MODELS.iter().map(|model| model.name);
-        return xexp_bundled::model(name).map(Model::Bundled).ok_or_else(|| unknown("--model", given, names));
+        return xexp_bundled::model(name).map(Model::Bundled).ok_or_else(|| unknown(flag, given, names));
     }
     let path = Path::new(given);
     if path.is_dir() {
@@ -111,10 +111,10 @@ pub fn model(given: &str) -> Result<Model, Failure> {
     }
     if path.exists() {
         let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
-        return Err(Failure::input(format!("--model {given}: expected a folder, found a file"))
-            .hint(format!("give the folder that holds config.json: --model {}", folder.display())));
+        return Err(Failure::input(format!("{flag} {given}: expected a folder, found a file"))
+            .hint(format!("give the folder that holds config.json: {flag} {}", folder.display())));
     }
-    let failure = Failure::input(format!("--model {given}: no such folder"));
+    let failure = Failure::input(format!("{flag} {given}: no such folder"));
     Err(match similar(path) {
         Some(near) => failure.hint(format!("did you mean {}?", near.display())),
         None if looks_like_hub_name(given) => failure.hint(format!(
@@ -256,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.safetensors");
         std::fs::write(&file, "").unwrap();
-        let failure = model(file.to_str().unwrap()).err().unwrap().to_string();
+        let failure = model("--model", file.to_str().unwrap()).err().unwrap().to_string();
         assert!(failure.contains("expected a folder, found a file"), "{failure}");
     }
 }

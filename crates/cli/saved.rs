@@ -36,9 +36,12 @@ impl Job {
     /// # Errors
     /// A model, a file, a device or an output folder that is not there or not usable.
     pub fn new(shared: &Shared, flag: &str, given: Option<&str>) -> Result<Self, Failure> {
-        let model = places::model(shared.model.as_deref().ok_or_else(|| {
-            Failure::input("no model").hint("give the --output of a finished run: --model DIR")
-        })?)?;
+        let model = places::model(
+            "--model",
+            shared.model.as_deref().ok_or_else(|| {
+                Failure::input("no model").hint("give the --output of a finished run: --model DIR")
+            })?,
+        )?;
         let data = given.ok_or_else(|| {
             let hint = format!("give a .csv, .tsv, .jsonl or .json file: {flag} FILE");
             Failure::input(format!("no {flag}")).hint(hint)

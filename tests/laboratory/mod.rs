@@ -224,8 +224,12 @@ fn what_is_unknown_exits_with_2_and_the_nearest_name() {
         (&["conv-fan", "--set", "conv-fan.sides=3"][..], &["`sides` is no parameter of `conv-fan`"][..]),
         (&["conv-fan", "--set", "side"][..], &["expected key=value"][..]),
         (&["conv-fan", "--set", "side=[1"][..], &["not a value of TOML"][..]),
-        (&["conv-fan", "--set", "side=1.5"][..], &["conv-fan", "1.5"][..]),
+        (&["conv-fan", "--set", "side=1.5"][..], &["--set side=1.5", "usual value is side=16"][..]),
         (&["conv-fan", "--set", "batch=0"][..], &["batch is 0", "1 or more"][..]),
+        (
+            &["conv-fan", "--set", "layers=3"][..],
+            &["--set layers=3: invalid type", "usual value is layers=[["][..],
+        ),
         (&["conv-fan", "conv-fan"][..], &["named twice"][..]),
         (&["conv-fan", "--resume"][..], &["nothing to go on from"][..]),
         (&[][..], &["ID"][..]),

@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Failure::input("no teacher").hint("give a text encoder in the Hugging Face layout: --model DIR")
     })?;
     let job = Job::new("distill", &args.shared, &args.corpus)?;
-    let folder = places::model(given)?.open()?;
+    let folder = places::model("--model", given)?.open()?;
     if folder.family.modality != Modality::Text {
         return Err(Failure::input(format!("--model {given}: expected a text encoder for a teacher")));
     }
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let teacher = Teacher::open(&folder, pooling)?;
     let (tokens, student) = match &args.student.student {
         Some(name) => {
-            let made = places::model(name)?.open()?;
+            let made = places::model("--student", name)?.open()?;
             let tokens = Tokens::of_student(&folder, &made)?;
             let student = student::Plan::made(name, &made, tokens.vocabulary)?;
             (tokens, student)

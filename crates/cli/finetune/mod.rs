@@ -101,10 +101,10 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
     let train = args.train.as_deref().map(|given| places::data("--train", given, "train")).transpose()?;
     let model = match args.shared.model.as_deref() {
-        Some(given) => places::model(given)?,
+        Some(given) => places::model("--model", given)?,
         None => {
             let images = matches!(train, Some(places::Data::Bundled { images: true, .. }));
-            places::model(if images { IMAGE_MODEL } else { TEXT_MODEL })?
+            places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL })?
         }
     };
     let train = match train {

@@ -85,7 +85,14 @@ fn apply(setting: &str, chosen: &mut [(&'static Entry, Value, Vec<String>)]) -> 
         let Value::Object(fields) = parameters else { continue };
         match fields.get_mut(key) {
             Some(place) => {
-                *place = value.clone();
+                let before = std::mem::replace(place, value.clone());
+                // A value of another kind is found here, where its parameter is known.
+                if let Err(xexp_experiments::Error::Parameters { found, .. }) =
+                    (entry.open)(parameters.clone())
+                {
+                    let failure = Failure::input(format!("--set {setting}: {found}"));
+                    return Err(failure.hint(format!("the usual value is {key}={before}")));
+                }
                 set.push(format!("{key}={}", text.trim()));
                 applied = true;
             }

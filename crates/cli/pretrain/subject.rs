@@ -48,7 +48,7 @@ impl Subject {
     }
 
     fn further(given: &str, seed: Seed) -> Result<Self, Failure> {
-        let folder = places::model(given)?.open()?;
+        let folder = places::model("--model", given)?.open()?;
         let (model, report) = MaskedLm::open(&folder, seed)?;
         let tokenizer = Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?;
         let mut config = folder.config.fields.clone();

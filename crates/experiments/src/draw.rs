@@ -5,6 +5,10 @@ use xexp_init::{Init, Layer, Seed, Stream};
 
 use crate::{Error, Result};
 
+/// Most values of a tensor that is drawn, one gigabyte: parameters that ask for more are a slip, and must not end the
+/// program for want of memory.
+pub const MOST: usize = 1 << 28;
+
 /// One draw of a set-up's weights and inputs.
 pub struct Draw<'a> {
     seed: Seed,
@@ -57,10 +61,10 @@ impl<'a> Draw<'a> {
     /// Independent `N(0, std²)` values of `shape`, f32.
     ///
     /// # Errors
-    /// A device without memory.
+    /// A shape of more than [`MOST`] values, a device without memory.
     pub fn normal(&self, purpose: &str, shape: &[usize], std: f64) -> Result<Tensor> {
+        let count = room(shape)?;
         let mut stream = self.stream(purpose);
-        let count = shape.iter().product();
         let values: Vec<f32> = (0..count).map(|_| (std * stream.normal()) as f32).collect();
         Ok(Tensor::from_vec(values, shape, self.device)?)
     }
@@ -68,8 +72,9 @@ impl<'a> Draw<'a> {
     /// A layer's weight in the layer's shape, drawn by `init`, f32.
     ///
     /// # Errors
-    /// A layer or an initializer without meaning.
+    /// A layer or an initializer without meaning, or more than [`MOST`] weights.
     pub fn weight(&self, purpose: &str, layer: &Layer, init: Init) -> Result<Tensor> {
+        room(&layer.shape())?;
         let values = init.fill(layer, &mut self.stream(purpose))?;
         Ok(Tensor::from_vec(values, layer.shape(), self.device)?)
     }
@@ -98,5 +103,28 @@ impl<'a> Draw<'a> {
     /// What was recorded, in the order of recording.
     pub fn into_recorded(self) -> Vec<(String, f64)> {
         self.recorded
+    }
+}
+
+/// The number of values of a shape, if they may be drawn.
+fn room(shape: &[usize]) -> Result<usize> {
+    let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
+    let shape = || shape.to_vec();
+    Ok(count.filter(|&count| count <= MOST).ok_or_else(|| xexp_init::Error::TooLarge { shape: shape() })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_memory_holds_is_refused_and_not_tried() {
+        let draw = Draw::new(Seed(1), ("e", "s"), 0, &Device::Cpu);
+        for shape in [[1 << 20, 1 << 20], [usize::MAX, 2]] {
+            assert!(draw.normal("x", &shape, 1.0).is_err(), "{shape:?}");
+            let layer = Layer::Linear { input: shape[0], output: shape[1] };
+            assert!(draw.weight("w", &layer, Init::lecun()).is_err(), "{shape:?}");
+        }
+        assert_eq!(draw.normal("x", &[3, 2], 1.0).unwrap().dims(), [3, 2]);
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Row, Rule};
 
+use super::demand::fits;
 use super::entropy_law::{RowLaw, critical_sigma};
 use super::stack::Logits;
 use crate::moments::values;
@@ -153,8 +154,8 @@ impl Experiment for AttnLogitVariance {
         if self.heads == 0 || self.width < 8 || !self.width.is_multiple_of(self.heads) {
             return refuse("heads", self.heads.to_string(), "a divisor of the width, which is 8 or more");
         }
-        if self.tokens < 2 {
-            return refuse("tokens", self.tokens.to_string(), "2 or more");
+        if self.tokens < 2 || !fits(&[self.tokens, self.tokens.max(self.width)]) {
+            return refuse("tokens", self.tokens.to_string(), "2 or more, whose logits fit into memory");
         }
         for (parameter, value) in [("std", self.std), ("gain", self.gain)] {
             if !(value > 0.0 && value <= 10.0) {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Row, Rule, Statistic};
 
-use super::demand::demand;
-use super::planes::{fits, resolution, whole_periods};
+use super::demand::{demand, fits};
+use super::planes::{resolution, whole_periods};
 use super::transposed_phase::Up;
 use crate::moments::values;
 use crate::{About, Draw, Experiment, Result, Setup};

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Looks, Row, Rule};
 
-use super::demand::demand;
-use super::planes::{fits, phase_moments, resolution, wrapped};
+use super::demand::{demand, fits};
+use super::planes::{phase_moments, resolution, wrapped};
 use crate::{About, Draw, Experiment, Result, Setup};
 
 /// Stacks of linear convolutions that keep the image's size.

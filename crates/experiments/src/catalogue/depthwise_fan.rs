@@ -6,8 +6,8 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 use xexp_init::{Fan, Init, Layer};
 use xexp_report::lab::{Figure, Looks, Row, Rule, Statistic};
 
-use super::demand::demand;
-use super::planes::{fits, phase_moments, resolution, whole_periods};
+use super::demand::{demand, fits};
+use super::planes::{phase_moments, resolution, whole_periods};
 use crate::moments::second_moment;
 use crate::{About, Draw, Error, Experiment, Result, Setup};
 

@@ -1,4 +1,4 @@
-//! What the experiments with images share: borders, phases, circles, and refusals of sizes.
+//! What the experiments with images share: borders, phases, circles.
 
 use std::ops::Range;
 
@@ -7,15 +7,6 @@ use xexp_report::lab::Looks;
 
 use crate::Result;
 use crate::moments::values;
-
-/// Most numbers that one tensor of a draw may hold: half a gigabyte.
-const MOST: usize = 1 << 27;
-
-/// Whether a tensor of these sizes holds something, and not more than memory does.
-pub fn fits(sizes: &[usize]) -> bool {
-    let count = sizes.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
-    count.is_some_and(|count| (1..=MOST).contains(&count))
-}
 
 /// Relative tolerance of a mean that is exact at every size: what the draws resolve, which is `floor`, or three standard
 /// errors of the last look if that is more, for draws of the given relative variance.
@@ -137,10 +128,5 @@ mod tests {
             let from = channel * 25 + (row + 3) % 5 * 5 + (column + 3) % 5;
             assert_eq!(wide[channel * 81 + row * 9 + column], narrow[from]);
         }
-    }
-
-    #[test]
-    fn sizes_that_overflow_do_not_fit() {
-        assert!(fits(&[3, 5]) && !fits(&[0, 5]) && !fits(&[usize::MAX, 2]) && !fits(&[1 << 20, 1 << 20]));
     }
 }

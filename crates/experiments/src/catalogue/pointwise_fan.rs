@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Row, Rule};
 
-use super::demand::demand;
-use super::planes::{fits, resolution};
+use super::demand::{demand, fits};
+use super::planes::resolution;
 use crate::moments::second_moment;
 use crate::{About, Draw, Experiment, Result, Setup};
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Dist, Init, Layer, Mode};
 use xexp_report::lab::{Figure, Row, Rule, Statistic};
 
-use super::demand::demand;
-use super::planes::{fits, phase_moments, phase_taps, resolution, whole_periods};
+use super::demand::{demand, fits};
+use super::planes::{phase_moments, phase_taps, resolution, whole_periods};
 use crate::{About, Draw, Experiment, Result, Setup};
 
 /// Transposed convolutions, each with three ways to count its fan-in.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Activation, Init, Layer};
 use xexp_report::lab::{Figure, Looks, Row, Rule, Statistic};
 
-use super::demand::demand;
-use super::planes::{fits, resolution, wrapped};
+use super::demand::{demand, fits};
+use super::planes::{resolution, wrapped};
 use crate::moments::second_moment;
 use crate::{About, Draw, Experiment, Result, Setup};
 
