@@ -6,8 +6,8 @@ use clap::ValueHint;
 use serde_json::json;
 use xexp_experiments::Plan;
 use xexp_report::lab::{
-    Folder, Judgement, MANIFEST_FILE, MEASURED_FILE, PREDICTED_FILE, RUN_FILE, Run, Status, VERDICTS_FILE,
-    judge, read_measured, read_predicted, sha256, verdicts_table,
+    Folder, Judgement, MANIFEST_FILE, MEASURED_FILE, Manifest, PREDICTED_FILE, RUN_FILE, Run, Status,
+    VERDICTS_FILE, judge, read_measured, read_predicted, sha256, verdicts_table,
 };
 
 use super::compare;
@@ -150,7 +150,9 @@ fn compared(folder: &Folder, run: &Run, checked: &mut Checked) -> Result<(), Fai
         checked.differences.extend(compare::lines(&above, &manifest, &text));
     }
 
-    let recorded = read_predicted(&folder.file(PREDICTED_FILE), &folder.text(PREDICTED_FILE)?)?;
+    let file = folder.file(PREDICTED_FILE);
+    let said = Manifest::read(&folder.file(MANIFEST_FILE), &manifest)?;
+    let recorded = read_predicted(&file, &folder.text(PREDICTED_FILE)?, &said)?;
     checked.rows = recorded.len();
     let opened = (entry(&run.experiment)?.open)(run.parameters.clone())?;
     let plan = Plan::new(&*opened, run.seed, run.draws)?;
@@ -159,7 +161,6 @@ fn compared(folder: &Folder, run: &Run, checked: &mut Checked) -> Result<(), Fai
         &plan.manifest.text()?,
         &manifest,
     ));
-    let file = folder.file(PREDICTED_FILE);
     checked.differences.extend(compare::predictions(&file, &plan.predictions, &recorded));
 
     let rows: Vec<_> = recorded.iter().map(|prediction| prediction.row.clone()).collect();

@@ -61,7 +61,7 @@ impl<'a> Draw<'a> {
     /// Independent `N(0, std²)` values of `shape`, f32.
     ///
     /// # Errors
-    /// A shape of more than [`MOST`] values, a device without memory.
+    /// A shape of more than 2²⁸ values, a device without memory.
     pub fn normal(&self, purpose: &str, shape: &[usize], std: f64) -> Result<Tensor> {
         let count = room(shape)?;
         let mut stream = self.stream(purpose);
@@ -72,7 +72,7 @@ impl<'a> Draw<'a> {
     /// A layer's weight in the layer's shape, drawn by `init`, f32.
     ///
     /// # Errors
-    /// A layer or an initializer without meaning, or more than [`MOST`] weights.
+    /// A layer or an initializer without meaning, or more than 2²⁸ weights.
     pub fn weight(&self, purpose: &str, layer: &Layer, init: Init) -> Result<Tensor> {
         room(&layer.shape())?;
         let values = init.fill(layer, &mut self.stream(purpose))?;

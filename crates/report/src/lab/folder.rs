@@ -198,7 +198,8 @@ impl Folder {
     pub fn read(&self) -> Result<Option<Recorded>> {
         let Some(run) = self.run()?.filter(|run| run.status == Status::Finished) else { return Ok(None) };
         let manifest = Manifest::read(&self.file(MANIFEST_FILE), &self.text(MANIFEST_FILE)?)?;
-        let predictions = read_predicted(&self.file(PREDICTED_FILE), &self.text(PREDICTED_FILE)?)?;
+        let path = self.file(PREDICTED_FILE);
+        let predictions = read_predicted(&path, &self.text(PREDICTED_FILE)?, &manifest)?;
         let measured = read_measured(&self.file(MEASURED_FILE), &self.text(MEASURED_FILE)?)?;
         let judged = judgements(&predictions, &measured)?;
         Ok(Some(Recorded { run, manifest, predictions, judged }))

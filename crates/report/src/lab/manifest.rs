@@ -71,6 +71,8 @@ pub struct Argued {
 pub struct Said {
     /// The claim in plain words.
     pub claim: String,
+    /// Where it fails, why.
+    pub why: String,
     /// Names of the rows.
     pub rows: Vec<String>,
 }
@@ -101,9 +103,13 @@ impl Manifest {
                 }
             }
             if let Some(claim) = &row.claim {
-                match self.claims.iter_mut().find(|known| known.claim == claim.text) {
+                let same = |known: &&mut Said| known.claim == claim.text && known.why == claim.why;
+                match self.claims.iter_mut().find(same) {
                     Some(known) => known.rows.push(name.clone()),
-                    None => self.claims.push(Said { claim: claim.text.clone(), rows: vec![name.clone()] }),
+                    None => {
+                        let (claim, why) = (claim.text.clone(), claim.why.clone());
+                        self.claims.push(Said { claim, why, rows: vec![name.clone()] });
+                    }
                 }
             }
             if let Some(reason) = &row.announced {
@@ -111,6 +117,17 @@ impl Manifest {
             }
         }
         self
+    }
+
+    /// Why the tolerance of a row is what it is.
+    pub fn reason_of(&self, row: &str) -> Option<&str> {
+        let of_it = |argued: &&Argued| argued.rows.iter().any(|name| name == row);
+        self.tolerances.iter().find(of_it).map(|argued| argued.reason.as_str())
+    }
+
+    /// The claim that a row tests.
+    pub fn claim_of(&self, row: &str) -> Option<&Said> {
+        self.claims.iter().find(|said| said.rows.iter().any(|name| name == row))
     }
 
     /// The file's text.
@@ -175,6 +192,29 @@ fn as_toml(value: &serde_json::Value) -> Option<toml::Value> {
 }
 
 #[cfg(test)]
+impl Manifest {
+    /// A manifest that says nothing.
+    pub(super) fn blank() -> Manifest {
+        Manifest {
+            experiment: String::new(),
+            title: String::new(),
+            question: String::new(),
+            source: String::new(),
+            method: String::new(),
+            seed: seed_value(0),
+            draws: None,
+            controls: vec![],
+            parameters: toml::Table::new(),
+            setups: vec![],
+            tolerances: vec![],
+            claims: vec![],
+            announced: vec![],
+            figures: vec![],
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::Row;
@@ -197,18 +237,11 @@ mod tests {
         let manifest = Manifest {
             experiment: "x".into(),
             title: "T".into(),
-            question: "Is it?".into(),
-            source: "here".into(),
-            method: "so".into(),
             seed: seed_value(u64::MAX),
-            draws: None,
-            controls: vec![],
             parameters: parameter_table(&parameters).unwrap(),
             setups: vec![PlannedSetup { name: "s".into(), looks: Looks::default() }],
-            tolerances: vec![],
-            claims: vec![],
-            announced: vec![],
             figures: vec![Figure::new("f", "F", "x", "y").log_x()],
+            ..Manifest::blank()
         }
         .with(&predictions);
         let text = manifest.text().unwrap();

@@ -1,13 +1,14 @@
-//! `predicted.csv`: every prediction, with all that is needed to judge and draw it again.
+//! `predicted.csv`: every prediction, with the numbers and names that are needed to judge and draw it again. What many
+//! rows have in common, the reasons of tolerances and the claims in words, stands in the manifest once.
 
 use std::path::Path;
 
 use super::sheet::{Record, Sheet};
-use super::{Claim, Point, Row, Rule, Statistic};
+use super::{Claim, Manifest, Point, Row, Rule, Statistic};
 use crate::{Cell, Result, Table};
 
 /// The columns of `predicted.csv`.
-pub const PREDICTED: [&str; 22] = [
+pub const PREDICTED: [&str; 19] = [
     "experiment",
     "row",
     "setup",
@@ -16,17 +17,14 @@ pub const PREDICTED: [&str; 22] = [
     "rule",
     "predicted",
     "tolerance",
-    "reason",
     "statistic",
     "of",
     "over",
     "control",
     "announced",
-    "claim",
     "claim_rule",
     "claim_value",
     "claim_tolerance",
-    "why",
     "figure",
     "series",
     "x",
@@ -66,17 +64,14 @@ pub fn predicted_table(experiment: &str, predictions: &[Prediction]) -> Result<T
             rule,
             value,
             tolerance,
-            Cell::from(row.reason.as_str()),
             Cell::from(statistic),
             Cell::from(of.as_str()),
             word(over),
             Cell::from(row.control),
             word(row.announced.as_ref()),
-            word(row.claim.as_ref().map(|claim| &claim.text)),
             claim_rule,
             claim_value,
             claim_tolerance,
-            word(row.claim.as_ref().map(|claim| &claim.why)),
             word(row.point.as_ref().map(|point| &point.figure)),
             word(row.point.as_ref().map(|point| &point.series)),
             row.point.as_ref().map_or(Cell::Empty, |point| exact(point.x)),
@@ -100,16 +95,17 @@ pub(super) fn rule_cells(rule: Option<Rule>) -> [Cell; 3] {
     }
 }
 
-/// Reads `text`, the content of the `predicted.csv` at `path`.
+/// Reads `text`, the content of the `predicted.csv` at `path`, with the words of its `manifest`.
 ///
 /// # Errors
 /// [`Error::Recorded`](crate::Error::Recorded), with the line.
-pub fn read_predicted(path: &Path, text: &str) -> Result<Vec<Prediction>> {
-    Sheet::parse(path, text, &PREDICTED)?.records().map(|record| prediction(&record)).collect()
+pub fn read_predicted(path: &Path, text: &str, manifest: &Manifest) -> Result<Vec<Prediction>> {
+    Sheet::parse(path, text, &PREDICTED)?.records().map(|record| prediction(&record, manifest)).collect()
 }
 
-fn prediction(record: &Record<'_>) -> Result<Prediction> {
+fn prediction(record: &Record<'_>, manifest: &Manifest) -> Result<Prediction> {
     let owned = |column: &str| record.text(column).to_owned();
+    let name = owned("row");
     let of = owned("of");
     let statistic = match record.text("statistic") {
         "mean" => Statistic::Mean { of },
@@ -125,16 +121,27 @@ fn prediction(record: &Record<'_>) -> Result<Prediction> {
             Some(Point { figure: figure.to_owned(), series: owned("series"), x: record.number("x")? })
         }
     };
+    let predicted = rule(record, ["rule", "predicted", "tolerance"])?;
+    let reason = match (predicted, manifest.reason_of(&name)) {
+        (None, _) => String::new(),
+        (Some(_), Some(reason)) => reason.to_owned(),
+        (Some(_), None) => return Err(record.wrong("row", "a row whose tolerance the manifest argues")),
+    };
+    let claim = match (says, manifest.claim_of(&name)) {
+        (None, _) => None,
+        (Some(says), Some(said)) => Some(Claim { text: said.claim.clone(), says, why: said.why.clone() }),
+        (Some(_), None) => return Err(record.wrong("row", "a row of a claim of the manifest")),
+    };
     let row = Row {
-        row: owned("row"),
+        row: name,
         quantity: owned("quantity"),
         unit: owned("unit"),
         statistic,
-        predicted: rule(record, ["rule", "predicted", "tolerance"])?,
-        reason: owned("reason"),
+        predicted,
+        reason,
         control: record.parsed("control", "true or false")?,
         announced: record.maybe("announced").map(str::to_owned),
-        claim: says.map(|says| Claim { text: owned("claim"), says, why: owned("why") }),
+        claim,
         point,
     };
     Ok(Prediction { setup: owned("setup"), row })
@@ -158,34 +165,47 @@ mod tests {
     #[test]
     fn whatever_a_row_holds_reads_back_the_same() {
         let plain = Row::new("a/b", "gain, \"forward\"", "y");
+        let named = |name: &str, row: Row| Row { row: name.to_owned(), ..row };
         let rows = [
             plain.clone(),
-            plain.clone().near(0.1 + 0.2, 1e-300, "two\nlines").unit("nats"),
-            plain.clone().at_most(-5e-324, "").control().by(Statistic::Median { of: "z".into() }),
-            plain
-                .clone()
+            named("b", plain.clone().near(0.1 + 0.2, 1e-300, "two\nlines").unit("nats")),
+            named("c", plain.clone()).at_most(-5e-324, "").control().by(Statistic::Median { of: "z".into() }),
+            named("d", plain.clone())
                 .at_least(f64::MAX, "r")
                 .announce("outside")
                 .by(Statistic::RatioOfMeans { of: "p".into(), over: "q".into() })
                 .claim("All is 1, always.", Rule::about(1.0, 0.05), "it is not")
                 .at("fig", "one, two", 1.0 / 3.0),
-            plain.about(7.0, 0.03, "r").by(Statistic::SkewedMean { of: "k".into() }),
+            named("e", plain).about(7.0, 0.03, "r").by(Statistic::SkewedMean { of: "k".into() }),
         ];
         let predictions: Vec<Prediction> =
             rows.into_iter().map(|row| Prediction { setup: "a".into(), row }).collect();
         let text = predicted_table("x", &predictions).unwrap().csv();
-        assert_eq!(read_predicted(Path::new("p.csv"), &text).unwrap(), predictions);
+        let manifest = Manifest::blank().with(&predictions);
+        assert_eq!(read_predicted(Path::new("p.csv"), &text, &manifest).unwrap(), predictions);
     }
 
     #[test]
     fn a_wrong_field_has_its_line() {
-        let predictions =
-            [Prediction { setup: "a".into(), row: Row::new("a/b", "q\nq", "y").at_most(1.0, "") }];
+        let row =
+            Row::new("a/b", "q\nq", "y").at_most(1.0, "").claim("All is 1.", Rule::about(1.0, 0.1), "no");
+        let predictions = [Prediction { setup: "a".into(), row }];
         let text = predicted_table("x", &predictions).unwrap().csv();
+        let manifest = Manifest::blank().with(&predictions);
+        let wrong = |text: &str, manifest: &Manifest| {
+            read_predicted(Path::new("p.csv"), text, manifest).unwrap_err().to_string()
+        };
         let second = text.replace("at-most,1.0", "at-most,one");
-        let error = read_predicted(Path::new("p.csv"), &second).unwrap_err();
-        assert_eq!(error.to_string(), "p.csv:2: expected a number as predicted, found `one`");
-        let error = read_predicted(Path::new("p.csv"), "experiment,rows\n").unwrap_err();
-        assert!(error.to_string().starts_with("p.csv:1: expected the columns experiment,row,"), "{error}");
+        assert_eq!(wrong(&second, &manifest), "p.csv:2: expected a number as predicted, found `one`");
+        let error = wrong("experiment,rows\n", &manifest);
+        assert!(error.starts_with("p.csv:1: expected the columns experiment,row,"), "{error}");
+        let unargued = Manifest { tolerances: vec![], ..manifest.clone() };
+        let expected = "p.csv:2: expected a row whose tolerance the manifest argues as row, found `a/b`";
+        assert_eq!(wrong(&text, &unargued), expected);
+        let unsaid = Manifest { claims: vec![], ..manifest };
+        assert_eq!(
+            wrong(&text, &unsaid),
+            "p.csv:2: expected a row of a claim of the manifest as row, found `a/b`"
+        );
     }
 }
