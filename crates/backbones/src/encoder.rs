@@ -1,35 +1,39 @@
-//! An encoder: a stem that makes tokens, blocks, and a top that makes a sequence's features.
+//! A backbone: hidden states and features of a batch, and their gradients.
 
-use crate::layers::{
-    Block, BlockNames, BlockSpec, BlockTape, ImageShape, Stem, StemSpec, StemTape, Top, TopSpec, TopTape,
-};
-use crate::{Declarations, Grads, Input, Params, Pass, Result};
+use crate::graph::{Graph, Place, Tape, Var};
+use crate::layers::ImageShape;
+use crate::{Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;
-use xexp_kernels::{Buffer, Pool, add};
+use xexp_kernels::Buffer;
 
-/// Sizes and names of an encoder.
-pub struct EncoderSpec<'a> {
-    /// What turns the input into tokens.
-    pub stem: StemSpec<'a>,
-    /// Number of blocks.
-    pub blocks: usize,
-    /// What a block is.
-    pub block: BlockSpec,
-    /// A block's path follows by appending its number.
-    pub block_path: &'a str,
-    /// Names inside a block.
-    pub block_names: BlockNames,
-    /// What turns a sequence's first token into its features; `None` for a model that is read by its hidden
-    /// states alone.
-    pub top: Option<TopSpec<'a>>,
+/// What a family builds: the forward pass, written once.
+pub trait Network: Send + Sync {
+    /// Hidden states and features of the batch.
+    ///
+    /// # Errors
+    /// An input of another kind, or beyond the tables.
+    fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs>;
+
+    /// Width of the features.
+    fn width(&self) -> usize;
+
+    /// The images that it takes; `None` for a network of texts.
+    fn image(&self) -> Option<ImageShape> {
+        None
+    }
 }
 
-/// Stem, blocks and top.
+/// What a network gives.
+pub struct Outputs {
+    /// Hidden states after the last block, `(tokens, width)`.
+    pub hidden: Var,
+    /// Features of the sequences, `(batch, width)`; `None` of a network that is read by its hidden states.
+    pub features: Option<Var>,
+}
+
+/// A network and its passes.
 pub struct Encoder {
-    stem: Stem,
-    blocks: Vec<Block>,
-    top: Option<Top>,
-    width: usize,
+    network: Box<dyn Network>,
 }
 
 /// What a forward pass gives.
@@ -44,10 +48,9 @@ pub struct Encoded {
 
 /// What the backward pass needs: nothing below the lowest trainable layer.
 pub struct EncoderTape {
-    stem: Option<StemTape>,
-    /// Tapes of the topmost blocks, lowest first.
-    blocks: Vec<BlockTape>,
-    top: Option<TopTape>,
+    tape: Tape,
+    hidden: Place,
+    features: Option<Place>,
 }
 
 /// The gradients that come from above.
@@ -60,57 +63,38 @@ pub struct EncoderGradient {
 }
 
 impl Encoder {
-    /// Declares all weights.
-    pub fn declare(declared: &mut Declarations, spec: &EncoderSpec<'_>) -> Self {
-        let width = spec.block.width;
-        let stem = Stem::declare(declared, &spec.stem);
-        let block = |i: usize| format!("{}.{i}", spec.block_path);
-        let blocks = (0..spec.blocks)
-            .map(|i| Block::declare(declared, &block(i), &spec.block_names, &spec.block))
-            .collect();
-        let top = spec.top.as_ref().map(|top| Top::declare(declared, top, width, spec.block.init));
-        Encoder { stem, blocks, top, width }
+    /// The encoder of a network.
+    pub fn new(network: impl Network + 'static) -> Self {
+        Encoder { network: Box::new(network) }
     }
 
-    /// Width of hidden states and features.
+    /// Width of the features.
     pub fn width(&self) -> usize {
-        self.width
+        self.network.width()
     }
 
     /// The images that it takes; `None` for a text encoder.
     pub fn image(&self) -> Option<ImageShape> {
-        match &self.stem {
-            Stem::Words(_) => None,
-            Stem::Patches(stem) => Some(stem.image()),
-        }
+        self.network.image()
     }
 
     /// Hidden states and features of a batch.
     ///
     /// # Errors
-    /// An input of another kind than the stem takes, or beyond its tables.
+    /// An input of another kind than the network takes, or beyond its tables.
     pub fn forward(&self, params: &Params, input: &Input, pass: &mut Pass<'_>) -> Result<Encoded> {
-        let lowest = if pass.trains() { self.lowest_trainable(params) } else { usize::MAX };
-        let (x, stem) = self.stem.forward(params, input, pass)?;
-        let stem = (lowest == 0).then_some(stem);
-        let mut hidden = Arc::new(x);
-        let mut blocks = vec![];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let (y, tape) = block.forward(params, &hidden, input, pass)?;
-            if i + 1 >= lowest {
-                blocks.push(tape);
-            }
-            hidden = y;
-        }
-        let (features, top) = match &self.top {
-            Some(top) => {
-                let (features, tape) = top.forward(params, &hidden, input, pass)?;
-                (features, Some(tape))
-            }
-            None => (pass.buffer(0), None),
-        };
-        let tape = pass.trains().then_some(EncoderTape { stem, blocks, top });
-        Ok(Encoded { hidden, features, tape })
+        let mut graph = Graph::new(params, input, pass);
+        let Outputs { hidden, features } = self.network.forward(&mut graph)?;
+        let tape = graph.finish().map(|tape| EncoderTape {
+            tape,
+            hidden: hidden.place(),
+            features: features.as_ref().map(Var::place),
+        });
+        // A copy of its own, because a head drops values of the features in place.
+        let features = features.as_ref().map_or(&[][..], |features| &features.values()[..]);
+        let mut own = pass.buffer(features.len());
+        own.copy_from_slice(features);
+        Ok(Encoded { hidden: hidden.values().clone(), features: own, tape })
     }
 
     /// Adds the gradients of all trainable weights, from those of the features, the hidden states, or both.
@@ -125,41 +109,16 @@ impl Encoder {
         input: &Input,
         pass: &Pass<'_>,
     ) -> Result<()> {
-        let descend = self.lowest_trainable(params) <= self.blocks.len();
-        let mut below = above.hidden;
-        if let (Some(top), Some(saved), Some(dfeatures)) = (&self.top, tape.top, above.features) {
-            let dfirst = top.backward((params, grads), dfeatures, &saved, descend, pass)?;
-            if let Some(dfirst) = dfirst {
-                below = Some(spread(&dfirst, input, self.width, below, pass.pool));
-            }
-        }
-        let (true, Some(mut dx)) = (descend, below) else { return Ok(()) };
-        let skipped = self.blocks.len() - tape.blocks.len();
-        for (block, saved) in self.blocks[skipped..].iter().zip(tape.blocks).rev() {
-            dx = block.backward((params, grads), dx, saved, input, pass)?;
-        }
-        if let Some(saved) = &tape.stem {
-            self.stem.backward((params, grads), dx, saved, input, pass)?;
-        }
-        Ok(())
-    }
-
-    /// 0 for the stem, `i + 1` for block `i`, one more than the last for the top, and beyond that when the whole
-    /// encoder is frozen.
-    fn lowest_trainable(&self, params: &Params) -> usize {
-        if params.any_trainable(self.stem.ids()) {
-            return 0;
-        }
-        let block = self.blocks.iter().position(|b| params.any_trainable(b.ids()));
-        block.map_or(self.blocks.len() + 1, |i| i + 1)
+        let hidden = above.hidden.map(|gradient| (tape.hidden, gradient));
+        let features = tape.features.zip(above.features);
+        tape.tape.backward((params, grads), hidden.into_iter().chain(features), input, pass)
     }
 }
 
-/// The gradient of the first tokens as one of all tokens, zero elsewhere, added to what is there.
-fn spread(dfirst: &[f32], input: &Input, width: usize, below: Option<Buffer>, pool: &Pool) -> Buffer {
-    let mut dx = below.unwrap_or_else(|| pool.zeros(input.tokens() * width));
-    for (row, &start) in dfirst.chunks_exact(width).zip(&input.offsets) {
-        add(&mut dx[start * width..(start + 1) * width], row);
+impl EncoderTape {
+    /// New values of weights that follow the data and have no gradient, such as running means: what a training step
+    /// sets beside its update.
+    pub fn statistics(&mut self) -> Vec<(WeightId, Vec<f32>)> {
+        std::mem::take(&mut self.tape.statistics)
     }
-    dx
 }

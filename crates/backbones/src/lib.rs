@@ -10,11 +10,11 @@
 //! the very forward pass that training uses.
 //!
 //! ```no_run
-//! use xexp_backbones::{Input, Mode, Pass, folder::Folder, Declarations, Seed};
+//! use xexp_backbones::{Declarations, Input, Mode, Pass, Seed, families::Reading, folder::Folder};
 //! # fn main() -> xexp_backbones::Result<()> {
 //! let folder = Folder::open("minilm".as_ref())?;
 //! let mut declared = Declarations::default();
-//! let backbone = folder.family.declare(&folder.config, &mut declared)?;
+//! let backbone = folder.family.declare(&folder.config, &mut declared, Reading::Features)?;
 //! let (params, report) = declared.load(&folder.checkpoint()?, Seed(42))?;
 //! let input = Input::pack([(&[101, 7592, 102][..], &[0, 0, 0][..])])?;
 //! let pool = xexp_kernels::Pool::default();
@@ -31,13 +31,14 @@ mod error;
 pub mod families;
 pub mod folder;
 mod grads;
+pub mod graph;
 mod input;
 pub mod layers;
 mod params;
 mod pass;
 
 pub use declarations::{Declarations, Origin};
-pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderSpec, EncoderTape};
+pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderTape, Network, Outputs};
 pub use error::{Error, Result};
 pub use grads::Grads;
 pub use input::{Content, Input, Words};

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use xexp_backbones::families::Modality;
+use xexp_backbones::families::{Modality, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::{Declarations, Seed};
 use xexp_heads::Classifier;
@@ -133,7 +133,7 @@ fn fit(
     let seed = Seed(args.shared.seed);
     // The images that the backbone takes are known from its declaration alone.
     let mut declared = Declarations::default();
-    let image = folder.family.declare(&folder.config, &mut declared)?.image();
+    let image = folder.family.declare(&folder.config, &mut declared, Reading::Hidden)?.image();
     let examples = Examples::read(args, plan, folder, image)?;
     say(&examples.receipt);
     let classes = examples.labels.names().len();

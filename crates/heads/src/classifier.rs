@@ -3,7 +3,7 @@
 use crate::{Error, Features, HeadInit, Moments, Result};
 use xexp_backbones::checkpoint::LoadReport;
 use xexp_backbones::config::Config;
-use xexp_backbones::families::Family;
+use xexp_backbones::families::{Family, HeadLaw, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::Linear;
 use xexp_backbones::{
@@ -24,7 +24,7 @@ pub struct Classifier {
     /// All weights.
     pub params: Params,
     head_dropout: f64,
-    hf_std: f64,
+    law: HeadLaw,
 }
 
 /// Logits of a batch.
@@ -50,12 +50,14 @@ struct Parts {
 impl Parts {
     fn declare(family: &'static Family, config: &Config, classes: usize, head: Origin) -> Result<Self> {
         let mut declared = Declarations::default();
-        let backbone = family.declare(config, &mut declared)?;
+        let backbone = family.declare(config, &mut declared, Reading::Features)?;
         let sizes = (backbone.width(), classes);
-        let head = Linear::declare(&mut declared, family.head_path, sizes, Init::Constant(0.0), head);
-        let (head_dropout, hf_std) = ((family.head_dropout)(config)?, (family.head_std)(config)?);
+        let zero = Init::Constant(0.0);
+        let declare = if family.head.bias { Linear::declare } else { Linear::declare_without_bias };
+        let head = declare(&mut declared, family.head.path, sizes, zero, head);
+        let (head_dropout, law) = ((family.head.dropout)(config)?, (family.head.law)(config, sizes.0)?);
         let unfilled =
-            Box::new(move |params| Classifier { family, backbone, head, params, head_dropout, hf_std });
+            Box::new(move |params| Classifier { family, backbone, head, params, head_dropout, law });
         Ok(Parts { declared, unfilled })
     }
 
@@ -110,8 +112,8 @@ impl Classifier {
         self.head.output
     }
 
-    /// Draws the head's weights from the stream `(seed, name)`, sets its bias to zero, and returns the standard
-    /// deviation drawn with. `moments` are those of the features, which `calibrated` needs.
+    /// Draws the head's weights from the stream `(seed, name)`, sets its bias to zero (draws it too where `hf` does), and
+    /// returns the standard deviation drawn with. `moments` are those of the features, which `calibrated` needs.
     ///
     /// # Errors
     /// As [`HeadInit::resolve`].
@@ -123,16 +125,19 @@ impl Classifier {
         seed: Seed,
     ) -> Result<f64> {
         let layer = &self.params.weight(self.head.weight).layer;
-        let init = init.resolve(layer, scale, self.hf_std, moments)?;
-        let std = init.std(layer)?;
-        self.params.draw(self.head.weight, init, seed)?;
-        self.params.draw(self.head.bias, Init::Constant(0.0), seed)?;
+        let drawn = init.resolve(layer, scale, self.law.weight, moments)?;
+        let std = drawn.std(layer)?;
+        self.params.draw(self.head.weight, drawn, seed)?;
+        if let Some(bias) = self.head.bias {
+            let drawn = if init == HeadInit::Hf { self.law.bias.times(scale) } else { Init::Constant(0.0) };
+            self.params.draw(bias, drawn, seed)?;
+        }
         Ok(std)
     }
 
     /// Whether a weight belongs to the head.
     pub fn in_head(&self, name: &str) -> bool {
-        name.strip_prefix(self.family.head_path).is_some_and(|rest| rest.starts_with('.'))
+        self.family.head.holds(name)
     }
 
     /// Logits of a batch.
@@ -141,7 +146,7 @@ impl Classifier {
     /// Tokens that the backbone has no row for.
     pub fn forward(&self, input: &Input, pass: &mut Pass<'_>) -> Result<Logits> {
         let mut encoded = self.backbone.forward(&self.params, input, pass)?;
-        if let Some(dropout) = pass.dropout(self.family.head_path, self.head_dropout) {
+        if let Some(dropout) = pass.dropout(self.family.head.path, self.head_dropout) {
             dropout.apply(&mut encoded.features, self.backbone.width());
         }
         let values = self.logits(&encoded.features, pass.pool)?;
@@ -174,7 +179,7 @@ impl Classifier {
         let mut dfeatures = pass.buffer(tape.dropped.len());
         let dlogits = GradColumns::all(dlogits, self.head.output);
         self.head.backward(&self.params, grads, &tape.dropped, dlogits, Some((&mut dfeatures, false)))?;
-        if let Some(dropout) = pass.dropout(self.family.head_path, self.head_dropout) {
+        if let Some(dropout) = pass.dropout(self.family.head.path, self.head_dropout) {
             dropout.apply(&mut dfeatures, self.backbone.width());
         }
         let above = EncoderGradient { features: Some(dfeatures), hidden: None };

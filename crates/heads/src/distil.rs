@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use xexp_backbones::checkpoint::Checkpoint;
 use xexp_backbones::config::Config;
-use xexp_backbones::families::Family;
+use xexp_backbones::families::{Family, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::Linear;
 use xexp_backbones::{
@@ -64,7 +64,7 @@ impl Teacher {
     /// A configuration or checkpoint that cannot be used.
     pub fn open(folder: &Folder, pooling: Pooling) -> Result<Self> {
         let mut declared = Declarations::default();
-        let encoder = folder.family.declare(&folder.config, &mut declared)?;
+        let encoder = folder.family.declare(&folder.config, &mut declared, Reading::Features)?;
         let (params, _) = declared.load(&folder.checkpoint()?, Seed(0))?;
         Ok(Teacher { encoder, params, pooling })
     }
@@ -129,7 +129,7 @@ fn declare(
     target: usize,
     declared: &mut Declarations,
 ) -> Result<(Encoder, Option<Linear>)> {
-    let encoder = family.declare(config, declared)?;
+    let encoder = family.declare(config, declared, Reading::Features)?;
     let width = encoder.width();
     let map = (width != target)
         .then(|| Linear::declare(declared, MAP, (width, target), Init::xavier_normal(), Origin::New));

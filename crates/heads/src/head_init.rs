@@ -35,11 +35,11 @@ pub enum HeadInit {
 impl HeadInit {
     /// The initializer for a head `layer`, its standard deviation multiplied by `scale`.
     ///
-    /// `hf_std` is the family's; `moments` are those of the features, needed by `calibrated` alone.
+    /// `hf` is transformers' law for the family; `moments` are those of the features, needed by `calibrated` alone.
     ///
     /// # Errors
     /// A scale that is negative or not finite; calibration without features.
-    pub fn resolve(self, layer: &Layer, scale: f64, hf_std: f64, moments: Option<&Moments>) -> Result<Init> {
+    pub fn resolve(self, layer: &Layer, scale: f64, hf: Init, moments: Option<&Moments>) -> Result<Init> {
         if !(scale.is_finite() && scale >= 0.0) {
             return Err(Error::Range {
                 what: "head scale",
@@ -55,7 +55,7 @@ impl HeadInit {
             HeadInit::Zero => Ok(Init::Constant(0.0)),
             HeadInit::Normal(std) => Ok(Init::Normal { std: scale * std }),
             HeadInit::Orthogonal => Ok(Init::Orthogonal { gain: scale }),
-            HeadInit::Hf => Ok(Init::Normal { std: scale * hf_std }),
+            HeadInit::Hf => Ok(hf.times(scale)),
             HeadInit::Calibrated => {
                 let energy = moments.map(|m| m.width as f64 * m.second_moment);
                 match energy {
@@ -137,10 +137,11 @@ mod tests {
 
     #[test]
     fn standard_deviations_are_the_formulas() {
+        let hf = Init::Normal { std: 0.02 };
         let layer = Layer::Linear { input: 384, output: 6 };
         let moments = Moments { second_moment: 0.25, ..Moments::of(&[0.5; 384], 384) };
         let std = |init: HeadInit| {
-            init.resolve(&layer, 2.0, 0.02, Some(&moments)).unwrap().std(&layer).unwrap() / 2.0
+            init.resolve(&layer, 2.0, hf, Some(&moments)).unwrap().std(&layer).unwrap() / 2.0
         };
         for (init, expected) in [
             (HeadInit::Xavier, (2.0f64 / 390.0).sqrt()),
@@ -154,7 +155,7 @@ mod tests {
         ] {
             assert!((std(init) - expected).abs() < 1e-12, "{init}");
         }
-        assert!(HeadInit::Calibrated.resolve(&layer, 1.0, 0.02, None).is_err());
-        assert!(HeadInit::Xavier.resolve(&layer, f64::NAN, 0.02, None).is_err());
+        assert!(HeadInit::Calibrated.resolve(&layer, 1.0, hf, None).is_err());
+        assert!(HeadInit::Xavier.resolve(&layer, f64::NAN, hf, None).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use xexp_backbones::checkpoint::LoadReport;
 use xexp_backbones::config::Config;
-use xexp_backbones::families::Family;
+use xexp_backbones::families::{Family, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::{LayerNorm, Linear};
 use xexp_backbones::{
@@ -144,9 +144,9 @@ impl MaskedLm {
 fn declare(family: &'static Family, config: &Config) -> Result<(Declarations, Encoder, Parts)> {
     let names = family.masked_lm.as_ref().ok_or(Error::NoMaskedLm { family: family.model_type })?;
     let mut declared = Declarations::default();
-    let encoder = family.declare_without_top(config, &mut declared)?;
+    let encoder = family.declare(config, &mut declared, Reading::Hidden)?;
     let (width, vocabulary) = (encoder.width(), config.size("vocab_size")?);
-    let init = Init::Normal { std: (family.head_std)(config)? };
+    let init = (family.head.law)(config, width)?.weight;
     // Checkpoints of bare encoders have no such head.
     let origin = Origin::CheckpointOrNew;
     let dense = Linear::declare(&mut declared, names.dense, (width, width), init, origin);

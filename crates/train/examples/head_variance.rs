@@ -152,7 +152,8 @@ fn laws(features: &Features) -> Result<Vec<Law>, Box<dyn Error>> {
     };
     let mut laws = vec![];
     for name in ["xavier", "he", "lecun", "normal:0.02", "orthogonal", "zero"] {
-        let init = name.parse::<HeadInit>()?.resolve(&layer, 1.0, HF_STD, Some(&moments))?;
+        let init =
+            name.parse::<HeadInit>()?.resolve(&layer, 1.0, Init::Normal { std: HF_STD }, Some(&moments))?;
         let std = init.std(&layer)?;
         let predicted = theory.logit_variance(std)?.total;
         let claimed = (name == "xavier").then_some(features.width as f64 * std * std);

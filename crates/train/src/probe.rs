@@ -56,17 +56,19 @@ pub fn fit(
     interrupted: &AtomicBool,
     heard: Heard<'_>,
 ) -> Result<Option<Probed>> {
-    let scale = Standard::of(train);
+    let (weight, bias) = (classifier.head.weight, classifier.head.bias);
+    let scale = Standard::of(train, bias.is_some());
     let (x, v) = (scale.apply(train), scale.apply(valid));
     let lambda_max = lambda_max(&x, train.width).max(1.0);
     let limit = head_theory::guaranteed_learning_rate(lambda_max)?;
     let lr = settings.lr.unwrap_or(limit);
     // Acceleration needs 1/L with L = λ_max/2, half of what plain descent may take.
     let rate = (lr / 2.0) as f32;
-    let (weight, bias) = (classifier.head.weight, classifier.head.bias);
-    let raw = [weight, bias].map(|id| classifier.params.values(id).map(|v| v.to_vec()));
-    let [raw_w, raw_b] = raw;
-    let mut head = scale.standardise(&raw_w?, &raw_b?);
+    let raw_b = match bias {
+        Some(bias) => classifier.params.values(bias)?.to_vec(),
+        None => vec![0.0; classifier.classes()],
+    };
+    let mut head = scale.standardise(&*classifier.params.values(weight)?, &raw_b);
     let mut look = head.clone();
     let (mut momentum, mut before) = (1.0f64, f64::INFINITY);
     let mut best: Option<(u32, f64, Linear)> = None;
@@ -75,7 +77,10 @@ pub fn fit(
         if interrupted.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let (loss, dw, db) = look.gradient(&x, labels);
+        let (loss, dw, mut db) = look.gradient(&x, labels);
+        if bias.is_none() {
+            db.fill(0.0);
+        }
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss { step: u64::from(passes), loss });
         }
@@ -112,7 +117,9 @@ pub fn fit(
     let (best_pass, _, chosen) = best.unwrap_or((passes, 0.0, head));
     let folded = scale.fold(&chosen);
     classifier.params.set(weight, &folded.w)?;
-    classifier.params.set(bias, &folded.b)?;
+    if let Some(bias) = bias {
+        classifier.params.set(bias, &folded.b)?;
+    }
     Ok(Some(Probed { passes, best_pass, lambda_max, lr }))
 }
 
@@ -156,14 +163,15 @@ impl Linear {
     }
 }
 
-/// Mean and spread of each coordinate.
+/// Mean and spread of each coordinate; without `centred` the mean is taken as zero, since a head without a bias cannot
+/// make up for another.
 struct Standard {
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
 impl Standard {
-    fn of(features: &Features) -> Self {
+    fn of(features: &Features, centred: bool) -> Self {
         let (width, rows) = (features.width, features.values.len() / features.width);
         let (mut sum, mut square) = (vec![0f64; width], vec![0f64; width]);
         for row in features.values.chunks_exact(width) {
@@ -173,7 +181,7 @@ impl Standard {
             }
         }
         let n = rows as f64;
-        let mean: Vec<f64> = sum.iter().map(|s| s / n).collect();
+        let mean: Vec<f64> = sum.iter().map(|s| if centred { s / n } else { 0.0 }).collect();
         // A coordinate that never varies carries nothing; a spread of 1 leaves its zeros zero.
         let spread = |(s, m): (&f64, &f64)| (s / n - m * m).max(0.0).sqrt();
         let std =
@@ -250,7 +258,7 @@ mod tests {
     #[test]
     fn folding_back_gives_the_same_logits() {
         let features = features();
-        let scale = Standard::of(&features);
+        let scale = Standard::of(&features, true);
         let (w, b) = (vec![0.3, -2.0, 0.1, 1.0, 0.5, -0.2], vec![0.1, -0.4]);
         let head = scale.standardise(&w, &b);
         let raw = Linear { w, b };
@@ -259,6 +267,10 @@ mod tests {
         assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4));
         let folded = scale.fold(&head);
         assert!(folded.w.iter().zip(&raw.w).all(|(a, b)| (a - b).abs() < 1e-5));
+        // Without a mean there is nothing for a bias to make up for.
+        let scale = Standard::of(&features, false);
+        let unbiased = scale.fold(&scale.standardise(&raw.w, &[0.0; 2]));
+        assert_eq!(unbiased.b, [0.0; 2]);
     }
 
     #[test]
@@ -276,7 +288,7 @@ mod tests {
         // Descent in each step is Böhning's bound: the loss curves by at most λ_max/2, and the rate is 4/λ_max.
         let features = features();
         let labels: Vec<u32> = (0..200).map(|i| u32::from((i as f32).sin() > 0.3)).collect();
-        let scale = Standard::of(&features);
+        let scale = Standard::of(&features, true);
         let x = scale.apply(&features);
         let rate = head_theory::guaranteed_learning_rate(lambda_max(&x, 3).max(1.0)).unwrap() as f32;
         let mut head = scale.standardise(&[0.3, -2.0, 0.1, 1.0, 0.5, -0.2], &[3.0, -3.0]);

@@ -1,9 +1,9 @@
 //! BERT. Source: Devlin et al. 2019; names and defaults from transformers' `BertConfig`.
 
-use super::{Family, MaskedLmNames, Modality};
+use super::{Family, HeadLaw, HeadSpec, MaskedLmNames, Modality, Reading, initializer_range};
 use crate::config::Config;
-use crate::layers::{BlockNames, BlockSpec, EmbeddingsSpec, Placement, StemSpec, TopSpec};
-use crate::{Declarations, EncoderSpec, Result};
+use crate::layers::{BlockNames, BlockSpec, EmbeddingsSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
+use crate::{Declarations, Encoder, Result};
 use xexp_init::Init;
 use xexp_kernels::attention::Mask;
 
@@ -14,12 +14,16 @@ pub(super) const FAMILY: Family = Family {
     base_architecture: "BertModel",
     classifier_architecture: "BertForSequenceClassification",
     prefix: "bert.",
-    head_path: "classifier",
-    head_dropout: |config| {
-        let hidden = config.dropout("hidden_dropout_prob", 0.1)?;
-        config.dropout("classifier_dropout", hidden)
+    head: HeadSpec {
+        path: "classifier",
+        bias: true,
+        hidden: &[],
+        dropout: |config| {
+            let hidden = config.dropout("hidden_dropout_prob", 0.1)?;
+            config.dropout("classifier_dropout", hidden)
+        },
+        law: |config, _| HeadLaw::of(config),
     },
-    head_std,
     masked_lm: Some(MaskedLmNames {
         architecture: "BertForMaskedLM",
         dense: "cls.predictions.transform.dense",
@@ -27,7 +31,7 @@ pub(super) const FAMILY: Family = Family {
         bias: "cls.predictions.bias",
         table: "bert.embeddings.word_embeddings.weight",
     }),
-    spec,
+    network,
 };
 
 const NAMES: BlockNames = BlockNames {
@@ -41,11 +45,7 @@ const NAMES: BlockNames = BlockNames {
     mlp_norm: "output.LayerNorm",
 };
 
-fn head_std(config: &Config) -> Result<f64> {
-    config.number("initializer_range", 0.02)
-}
-
-fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'static>> {
+fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
     let width = config.size("hidden_size")?;
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
     if config.text("position_embedding_type", "absolute")? != "absolute" {
@@ -55,12 +55,12 @@ fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'sta
     let activation = config.activation("hidden_act", "gelu")?;
     let norm_eps = config.number("layer_norm_eps", 1e-12)?;
     let dropout = config.dropout("hidden_dropout_prob", 0.1)?;
-    let init = Init::Normal { std: head_std(config)? };
+    let init = Init::Normal { std: initializer_range(config)? };
     // Bare checkpoints have no prefix; old ones call a norm's weight and bias gamma and beta.
     declared.alias(|name| name.strip_prefix("bert.").map(str::to_string));
     declared.alias(old_norm);
     declared.alias(|name| old_norm(name.strip_prefix("bert.")?));
-    Ok(EncoderSpec {
+    let spec = StackSpec {
         stem: StemSpec::Words(EmbeddingsSpec {
             vocabulary: config.size("vocab_size")?,
             positions: config.size("max_position_embeddings")?,
@@ -88,8 +88,9 @@ fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'sta
         },
         block_path: "bert.encoder.layer",
         block_names: NAMES,
-        top: Some(TopSpec::Pooler { path: "bert.pooler.dense" }),
-    })
+        top: (reading == Reading::Features).then_some(TopSpec::Pooler { path: "bert.pooler.dense" }),
+    };
+    Ok(Encoder::new(Stack::declare(declared, &spec)))
 }
 
 fn old_norm(name: &str) -> Option<String> {
@@ -150,7 +151,7 @@ mod tests {
         });
         let bytes = safetensors::serialize(views, None).unwrap();
         let mut declared = Declarations::default();
-        FAMILY.declare(&config(), &mut declared).unwrap();
+        FAMILY.declare(&config(), &mut declared, Reading::Features).unwrap();
         declared.load(&Checkpoint::from_bytes("model.safetensors".as_ref(), bytes).unwrap(), Seed(1)).unwrap()
     }
 
@@ -189,7 +190,11 @@ mod tests {
         ] {
             let mut config = config();
             config.fields.insert(field.to_string(), value.clone());
-            let error = FAMILY.declare(&config, &mut Declarations::default()).err().unwrap().to_string();
+            let error = FAMILY
+                .declare(&config, &mut Declarations::default(), Reading::Features)
+                .err()
+                .unwrap()
+                .to_string();
             // Heads that do not divide the width are one fault of two fields.
             assert!(
                 error.contains(field) || error.contains("num_attention_heads"),

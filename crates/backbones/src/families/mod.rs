@@ -4,7 +4,8 @@ mod bert;
 mod vit;
 
 use crate::config::Config;
-use crate::{Declarations, Encoder, EncoderSpec, Error, Result};
+use crate::{Declarations, Encoder, Error, Result};
+use xexp_init::Init;
 
 /// A family: what its checkpoints are called and how its backbone and its head are built.
 pub struct Family {
@@ -20,16 +21,72 @@ pub struct Family {
     pub classifier_architecture: &'static str,
     /// Where the backbone lies in a classifier's checkpoint.
     pub prefix: &'static str,
-    /// Path of the head's last layer.
-    pub head_path: &'static str,
-    /// Dropout in front of the head.
-    pub head_dropout: fn(&Config) -> Result<f64>,
-    /// How transformers draws a new head: the standard deviation of a normal law.
-    pub head_std: fn(&Config) -> Result<f64>,
+    /// Its head.
+    pub head: HeadSpec,
     /// Names of the masked-language-modelling head, for families that have one.
     pub masked_lm: Option<MaskedLmNames>,
-    /// Sizes and names, from the configuration; adds the keys' other spellings.
-    spec: fn(&Config, &mut Declarations) -> Result<EncoderSpec<'static>>,
+    /// Declares the backbone's weights, with the keys' other spellings.
+    network: fn(&Config, &mut Declarations, Reading) -> Result<Encoder>,
+}
+
+/// The head of a family's classifier.
+pub struct HeadSpec {
+    /// Path of the last layer.
+    pub path: &'static str,
+    /// Whether the last layer has a bias.
+    pub bias: bool,
+    /// Paths of the layers in front of it that are new with it, and not the backbone's.
+    pub hidden: &'static [&'static str],
+    /// Dropout in front of the last layer.
+    pub dropout: fn(&Config) -> Result<f64>,
+    /// How transformers draws the last layer on features of a width.
+    pub law: fn(&Config, usize) -> Result<HeadLaw>,
+}
+
+impl HeadSpec {
+    /// Whether a weight belongs to the head.
+    pub fn holds(&self, name: &str) -> bool {
+        let in_layer = |path: &&str| name.strip_prefix(*path).is_some_and(|rest| rest.starts_with('.'));
+        std::iter::once(&self.path).chain(self.hidden).any(in_layer)
+    }
+}
+
+/// How transformers draws a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadLaw {
+    /// The weight.
+    pub weight: Init,
+    /// The bias.
+    pub bias: Init,
+}
+
+impl HeadLaw {
+    /// A normal law, and a bias of zero: the rule of `PreTrainedModel._init_weights`.
+    pub fn normal(std: f64) -> Self {
+        HeadLaw { weight: Init::Normal { std }, bias: Init::Constant(0.0) }
+    }
+
+    /// [`HeadLaw::normal`] by the configuration's `initializer_range`.
+    ///
+    /// # Errors
+    /// A field that is no number.
+    pub fn of(config: &Config) -> Result<Self> {
+        Ok(HeadLaw::normal(initializer_range(config)?))
+    }
+}
+
+/// The standard deviation by which transformers draws a family's matrices.
+fn initializer_range(config: &Config) -> Result<f64> {
+    config.number("initializer_range", 0.02)
+}
+
+/// What of a backbone is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The features of sequences, for a head.
+    Features,
+    /// The hidden states alone: layers above the last block are not declared.
+    Hidden,
 }
 
 /// What a family reads.
@@ -70,19 +127,8 @@ impl Family {
     ///
     /// # Errors
     /// A field of the configuration that is missing or that we cannot build.
-    pub fn declare(&self, config: &Config, declared: &mut Declarations) -> Result<Encoder> {
-        let spec = (self.spec)(config, declared)?;
-        Ok(Encoder::declare(declared, &spec))
-    }
-
-    /// Declares the backbone's weights without those above the last block, for a model that is read by its hidden
-    /// states.
-    ///
-    /// # Errors
-    /// As [`Family::declare`].
-    pub fn declare_without_top(&self, config: &Config, declared: &mut Declarations) -> Result<Encoder> {
-        let spec = (self.spec)(config, declared)?;
-        Ok(Encoder::declare(declared, &EncoderSpec { top: None, ..spec }))
+    pub fn declare(&self, config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
+        (self.network)(config, declared, reading)
     }
 }
 

@@ -1,9 +1,9 @@
 //! ViT. Source: Dosovitskiy et al. 2021; names and defaults from transformers' `ViTConfig`.
 
-use super::{Family, Modality};
+use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
 use crate::config::Config;
-use crate::layers::{BlockNames, BlockSpec, PatchesSpec, Placement, StemSpec, TopSpec};
-use crate::{Declarations, EncoderSpec, Result};
+use crate::layers::{BlockNames, BlockSpec, PatchesSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
+use crate::{Declarations, Encoder, Result};
 use xexp_init::Init;
 use xexp_kernels::attention::Mask;
 
@@ -14,12 +14,16 @@ pub(super) const FAMILY: Family = Family {
     base_architecture: "ViTModel",
     classifier_architecture: "ViTForImageClassification",
     prefix: "vit.",
-    head_path: "classifier",
-    // transformers puts nothing between the last norm and the classifier.
-    head_dropout: |_| Ok(0.0),
-    head_std,
+    head: HeadSpec {
+        path: "classifier",
+        bias: true,
+        hidden: &[],
+        // transformers puts nothing between the last norm and the classifier.
+        dropout: |_| Ok(0.0),
+        law: |config, _| HeadLaw::of(config),
+    },
     masked_lm: None,
-    spec,
+    network,
 };
 
 const NAMES: BlockNames = BlockNames {
@@ -33,11 +37,7 @@ const NAMES: BlockNames = BlockNames {
     mlp_norm: "layernorm_after",
 };
 
-fn head_std(config: &Config) -> Result<f64> {
-    config.number("initializer_range", 0.02)
-}
-
-fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'static>> {
+fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
     let width = config.size("hidden_size")?;
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
     if let Some(bias) = config.fields.get("qkv_bias").filter(|bias| bias.as_bool() != Some(true)) {
@@ -45,10 +45,10 @@ fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'sta
     }
     let norm_eps = config.number("layer_norm_eps", 1e-12)?;
     let dropout = config.dropout("hidden_dropout_prob", 0.0)?;
-    let init = Init::Normal { std: head_std(config)? };
+    let init = Init::Normal { std: initializer_range(config)? };
     // Bare checkpoints have no prefix.
     declared.alias(|name| name.strip_prefix("vit.").map(str::to_string));
-    Ok(EncoderSpec {
+    let spec = StackSpec {
         stem: StemSpec::Patches(PatchesSpec {
             image: config.size("image_size")?,
             patch: config.divisor("patch_size", "image_size")?,
@@ -75,8 +75,9 @@ fn spec(config: &Config, declared: &mut Declarations) -> Result<EncoderSpec<'sta
         },
         block_path: "vit.encoder.layer",
         block_names: NAMES,
-        top: Some(TopSpec::Norm { path: "vit.layernorm", eps: norm_eps }),
-    })
+        top: (reading == Reading::Features).then_some(TopSpec::Norm { path: "vit.layernorm", eps: norm_eps }),
+    };
+    Ok(Encoder::new(Stack::declare(declared, &spec)))
 }
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
 
     fn params(config: &Config) -> Result<Params> {
         let mut declared = Declarations::default();
-        FAMILY.declare(config, &mut declared)?;
+        FAMILY.declare(config, &mut declared, Reading::Features)?;
         declared.draw(Seed(1))
     }
 

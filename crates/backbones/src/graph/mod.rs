@@ -55,7 +55,7 @@ pub struct Place {
     len: usize,
 }
 
-type Backward = Box<dyn FnOnce(&mut Descent<'_>, Buffer) -> Result<()> + Send>;
+type Backward = Box<dyn FnOnce(&mut Descent<'_, '_>, Buffer) -> Result<()> + Send>;
 
 /// A forward pass under way.
 pub struct Graph<'a, 'p> {
@@ -100,7 +100,7 @@ impl<'a, 'p> Graph<'a, 'p> {
         values: impl Into<Arc<Buffer>>,
         width: usize,
         wanted: bool,
-        backward: impl FnOnce(&mut Descent<'_>, Buffer) -> Result<()> + Send + 'static,
+        backward: impl FnOnce(&mut Descent<'_, '_>, Buffer) -> Result<()> + Send + 'static,
     ) -> Var {
         let node = wanted.then(|| {
             self.tape.ops.push(Box::new(backward));
@@ -147,7 +147,7 @@ impl Tape {
 }
 
 /// A backward pass under way.
-pub struct Descent<'a> {
+pub struct Descent<'a, 'p> {
     /// The weights.
     pub params: &'a Params,
     /// Their gradients.
@@ -155,11 +155,11 @@ pub struct Descent<'a> {
     /// The batch.
     pub input: &'a Input,
     /// Mode and buffers.
-    pub pass: &'a Pass<'a>,
+    pub pass: &'a Pass<'p>,
     slots: Vec<Option<Buffer>>,
 }
 
-impl Descent<'_> {
+impl Descent<'_, '_> {
     /// Adds a gradient to what a place has; drops it where none is wanted.
     pub fn give(&mut self, to: Place, gradient: Buffer) {
         debug_assert_eq!(gradient.len(), to.len, "graph: gradient length");

@@ -10,7 +10,13 @@ impl Graph<'_, '_> {
     ///
     /// # Errors
     /// [`Error::TokenId`] for an index beyond the table.
-    pub fn lookup(&mut self, table: WeightId, width: usize, indices: &[u32], what: &'static str) -> Result<Var> {
+    pub fn lookup(
+        &mut self,
+        table: WeightId,
+        width: usize,
+        indices: &[u32],
+        what: &'static str,
+    ) -> Result<Var> {
         let values = self.params.values(table)?;
         let count = values.len() / width;
         if let Some(&wrong) = indices.iter().find(|&&index| index as usize >= count) {
@@ -49,7 +55,7 @@ impl Graph<'_, '_> {
     pub fn mean_rows(&mut self, x: &Var, offsets: &[usize]) -> Var {
         let width = x.width();
         let groups = offsets.len() - 1;
-        let mut y = self.pass.zeros(groups * width);
+        let mut y = self.pass.pool.zeros(groups * width);
         for (y, range) in y.chunks_exact_mut(width).zip(offsets.windows(2)) {
             for row in x.values()[range[0] * width..range[1] * width].chunks_exact(width) {
                 add(y, row);

@@ -5,6 +5,7 @@ use xexp_init::{Init, Layer};
 use xexp_kernels::{Buffer, Pool, layer_norm};
 
 /// `y = (x − mean)/√(var + ε) · w + b` over the last dimension; see [`xexp_kernels::layer_norm`].
+#[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     weight: WeightId,
     bias: WeightId,

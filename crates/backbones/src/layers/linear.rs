@@ -1,15 +1,16 @@
-//! A dense layer with a bias.
+//! A dense layer.
 
 use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::linear::{self, Columns, GradColumns};
 
 /// `y = x Wᵀ + b`, `x (rows, input)`, `W (output, input)`.
+#[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// `W`.
     pub weight: WeightId,
-    /// `b`.
-    pub bias: WeightId,
+    /// `b`, if there is one.
+    pub bias: Option<WeightId>,
     /// Width of `x`.
     pub input: usize,
     /// Width of `y`.
@@ -25,10 +26,22 @@ impl Linear {
         init: Init,
         origin: Origin,
     ) -> Self {
-        let weight = declared.weight(format!("{path}.weight"), Layer::Linear { input, output }, init, origin);
+        let mut layer = Self::declare_without_bias(declared, path, (input, output), init, origin);
         let bias = Layer::Vector { len: output };
-        let bias = declared.weight(format!("{path}.bias"), bias, Init::Constant(0.0), origin);
-        Linear { weight, bias, input, output }
+        layer.bias = Some(declared.weight(format!("{path}.bias"), bias, Init::Constant(0.0), origin));
+        layer
+    }
+
+    /// [`Linear::declare`] of a layer without a bias.
+    pub fn declare_without_bias(
+        declared: &mut Declarations,
+        path: &str,
+        (input, output): (usize, usize),
+        init: Init,
+        origin: Origin,
+    ) -> Self {
+        let weight = declared.weight(format!("{path}.weight"), Layer::Linear { input, output }, init, origin);
+        Linear { weight, bias: None, input, output }
     }
 
     /// Writes `y (rows, output)`.
@@ -42,8 +55,9 @@ impl Linear {
 
     /// Writes `y` into some columns of a wider matrix.
     pub fn forward_into(&self, params: &Params, x: &[f32], y: &mut Columns<'_>) -> Result<()> {
-        let (w, b) = (params.values(self.weight)?, params.values(self.bias)?);
-        linear::forward_into(x, &w, Some(&b), y, self.input);
+        let w = params.values(self.weight)?;
+        let b = self.bias.map(|bias| params.values(bias)).transpose()?;
+        linear::forward_into(x, &w, b.as_deref(), y, self.input);
         Ok(())
     }
 
@@ -59,7 +73,7 @@ impl Linear {
         if let Some(dw) = grads.slot(self.weight) {
             linear::backward_weight(dy, x, dw);
         }
-        if let Some(db) = grads.slot(self.bias) {
+        if let Some(db) = self.bias.and_then(|bias| grads.slot(bias)) {
             linear::backward_bias(dy, db);
         }
         if let Some((dx, accumulate)) = dx {
@@ -69,7 +83,7 @@ impl Linear {
     }
 
     /// Its weights.
-    pub fn ids(&self) -> [WeightId; 2] {
-        [self.weight, self.bias]
+    pub fn ids(&self) -> impl Iterator<Item = WeightId> + use<> {
+        [Some(self.weight), self.bias].into_iter().flatten()
     }
 }

@@ -60,6 +60,6 @@ impl Mlp {
 
     /// Its weights.
     pub fn ids(&self) -> impl Iterator<Item = WeightId> + '_ {
-        self.up.ids().into_iter().chain(self.down.ids())
+        self.up.ids().chain(self.down.ids())
     }
 }

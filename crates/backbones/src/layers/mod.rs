@@ -8,6 +8,7 @@ mod linear;
 mod mlp;
 mod patches;
 mod residual;
+mod stack;
 mod stem;
 mod top;
 
@@ -19,5 +20,6 @@ pub use linear::Linear;
 pub use mlp::{Mlp, MlpTape};
 pub use patches::{ImageShape, Patches, PatchesSpec, PatchesTape};
 pub use residual::{Placement, Residual, ResidualSpec, ResidualTape};
+pub use stack::{Stack, StackSpec};
 pub use stem::{Stem, StemSpec, StemTape};
 pub use top::{Top, TopSpec, TopTape};

@@ -1,7 +1,7 @@
 //! What turns the first token's hidden state into a sequence's features.
 
 use crate::layers::{LayerNorm, Linear};
-use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result};
+use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result, WeightId};
 use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
 use xexp_kernels::{Activation, Buffer};
@@ -55,6 +55,14 @@ impl Top {
             ),
         };
         Top { kind, width, place: place.to_string() }
+    }
+
+    /// Its weights.
+    pub fn ids(&self) -> Vec<WeightId> {
+        match &self.kind {
+            Kind::Pooler(dense) => dense.ids().collect(),
+            Kind::Norm(norm) => norm.ids().to_vec(),
+        }
     }
 
     /// Features of the sequences, and the tape.

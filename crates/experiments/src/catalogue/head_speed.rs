@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use xexp_heads::HeadInit;
-use xexp_init::Layer;
 use xexp_init::head_theory::guaranteed_learning_rate;
+use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Looks, Row, Rule, Statistic};
 
 use super::demand::{demand, positive};
@@ -53,6 +53,8 @@ impl Default for HeadSpeed {
     }
 }
 
+/// What `hf` draws by where a model does not say otherwise.
+const HF: Init = Init::Normal { std: 0.02 };
 /// Share of the best accuracy that counts as learned.
 const LEARNED: f64 = 0.95;
 
@@ -76,14 +78,14 @@ impl HeadSpeed {
     fn laws(&self) -> Result<Vec<(String, f64)>> {
         let names = ["zero".to_owned(), "xavier".to_owned()].into_iter().chain(self.inits.iter().cloned());
         let std = |name: String| {
-            let init = name.parse::<HeadInit>()?.resolve(&self.layer(), 1.0, 0.02, None)?;
+            let init = name.parse::<HeadInit>()?.resolve(&self.layer(), 1.0, HF, None)?;
             Ok((name, init.std(&self.layer())?))
         };
         names.map(std).collect()
     }
 
     fn weights(&self, name: &str, draw: &Draw<'_>) -> Result<Vec<f32>> {
-        let init = name.parse::<HeadInit>()?.resolve(&self.layer(), 1.0, 0.02, None)?;
+        let init = name.parse::<HeadInit>()?.resolve(&self.layer(), 1.0, HF, None)?;
         // The same stream for all laws: they differ in scale alone.
         Ok(init.fill(&self.layer(), &mut draw.stream("head"))?)
     }

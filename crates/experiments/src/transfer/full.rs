@@ -123,8 +123,7 @@ impl TransferFull {
                 test_examples: self.test_examples,
             })?;
             let first = &subject.pool[..self.start_examples.min(subject.pool.len())];
-            let given =
-                Given::new(subject.features(first)?, labels(first), (subject.classes, subject.hf_std));
+            let given = Given::new(subject.features(first)?, labels(first), (subject.classes, subject.hf));
             Ok((subject, given))
         })
     }
@@ -176,7 +175,7 @@ impl TransferFull {
 /// What an initialization draws by on these features. Two names of one law, such as `hf` and `normal:0.02` where the
 /// model's configuration says so, have their runs in common.
 fn law(given: &Given, init: HeadInit) -> Result<String> {
-    Ok(format!("{:?}", init.resolve(&given.layer(), 1.0, given.hf_std, Some(&given.moments))?))
+    Ok(format!("{:?}", init.resolve(&given.layer(), 1.0, given.hf, Some(&given.moments))?))
 }
 
 impl Experiment for TransferFull {

@@ -129,7 +129,7 @@ impl TransferProbe {
             let first = self.start_examples.min(pool.1.len());
             let width = pool.0.width;
             let features = Features { values: pool.0.values[..first * width].to_vec(), width };
-            let given = Given::new(features, pool.1[..first].to_vec(), (subject.classes, subject.hf_std));
+            let given = Given::new(features, pool.1[..first].to_vec(), (subject.classes, subject.hf));
             Ok(Kit { subject, pool, test, given })
         })
     }
@@ -139,7 +139,7 @@ impl TransferProbe {
         let (init, optimiser, rate) = cell;
         let (chosen, others) = kit.subject.choose(seed, self.examples)?;
         let layer = kit.given.layer();
-        let law = init.resolve(&layer, 1.0, kit.given.hf_std, Some(&kit.given.moments))?;
+        let law = init.resolve(&layer, 1.0, kit.given.hf, Some(&kit.given.moments))?;
         let head = law.fill(&layer, &mut seed.stream("head"))?;
         let pool = Texts { features: &kit.pool.0, labels: &kit.pool.1 };
         let course =

@@ -1,7 +1,7 @@
 //! What a head that has learned nothing makes of features, predicted and measured.
 
 use xexp_heads::{Features, Moments};
-use xexp_init::{Layer, head_theory};
+use xexp_init::{Init, Layer, head_theory};
 use xexp_kernels::linear::{self, GradColumns};
 use xexp_kernels::{cross_entropy, sum_of_squares};
 
@@ -22,15 +22,15 @@ pub struct Given {
     pub moments: Moments,
     /// Number of classes.
     pub classes: usize,
-    /// Standard deviation of `hf`.
-    pub hf_std: f64,
+    /// The law of `hf`.
+    pub hf: Init,
 }
 
 impl Given {
     /// Features with their labels.
-    pub fn new(features: Features, labels: Vec<u32>, (classes, hf_std): (usize, f64)) -> Self {
+    pub fn new(features: Features, labels: Vec<u32>, (classes, hf): (usize, Init)) -> Self {
         let moments = Moments::of(&features.values, features.width);
-        Given { features, labels, moments, classes, hf_std }
+        Given { features, labels, moments, classes, hf }
     }
 
     /// The head as a layer.

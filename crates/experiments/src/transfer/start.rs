@@ -189,7 +189,7 @@ fn half(given: &Given, draw: &mut Draw<'_>) -> Result<()> {
 fn head(init: HeadInit, given: &Given, predictions: &Predictions, draw: &mut Draw<'_>) -> Result<()> {
     let layer = given.layer();
     let drawn = |init: HeadInit| -> Result<(Vec<f32>, f64)> {
-        let law = init.resolve(&layer, 1.0, given.hf_std, Some(&given.moments))?;
+        let law = init.resolve(&layer, 1.0, given.hf, Some(&given.moments))?;
         Ok((law.fill(&layer, &mut draw.paired_seed().stream("head"))?, law.std(&layer)?))
     };
     let (weights, std) = drawn(init)?;

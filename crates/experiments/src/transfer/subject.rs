@@ -7,7 +7,7 @@ use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_data::{Dataset, Format, Labels, Source, Tokenizer, stratified_sample};
 use xexp_heads::{Classifier, Features};
-use xexp_init::Seed;
+use xexp_init::{Init, Seed};
 use xexp_train::{Sample, predict};
 
 use crate::{Error, Result};
@@ -43,8 +43,8 @@ pub struct Subject {
     pub folder: Folder,
     /// Number of classes.
     pub classes: usize,
-    /// Standard deviation of `hf`.
-    pub hf_std: f64,
+    /// The law of `hf`.
+    pub hf: Init,
     /// Training texts from which seeds draw, in random order.
     pub pool: Vec<Sample>,
     /// Test texts, in random order.
@@ -73,11 +73,12 @@ impl Subject {
                 |(e, i): (xexp_data::Encoded, &usize)| Sample::text(e.ids, e.type_ids, ids[*i] as u32);
             Ok(encoded.into_iter().zip(&chosen).map(sample).collect())
         };
+        let width = folder.config.size("hidden_size")?;
         Ok(Subject {
             pool: samples(train, "pool", places.pool)?,
             test: samples(test, "test", places.test_examples)?,
             classes: labels.len(),
-            hf_std: (folder.family.head_std)(&folder.config)?,
+            hf: (folder.family.head.law)(&folder.config, width)?.weight,
             folder,
         })
     }

@@ -97,7 +97,11 @@ fn the_gradient_at_the_features_is_the_one_predicted_at_any_scale() {
         .flat_map(|_| common.iter().map(|c| (0.2 * (c + stream.normal())) as f32).collect::<Vec<_>>());
     let values: Vec<f32> = values.collect();
     let labels = (0..rows).map(|i| (i % classes) as u32).collect();
-    let given = Given::new(xexp_heads::Features { values, width }, labels, (classes, 0.02));
+    let given = Given::new(
+        xexp_heads::Features { values, width },
+        labels,
+        (classes, xexp_init::Init::Normal { std: 0.02 }),
+    );
     for std in [0.01, 0.3, 2.0] {
         let predicted = Predicted::new(&given, std).unwrap();
         let draws = 3000;

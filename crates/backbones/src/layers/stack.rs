@@ -1,0 +1,68 @@
+//! A stack of transformer blocks between a stem and a top.
+
+use crate::encoder::{Network, Outputs};
+use crate::graph::Graph;
+use crate::layers::{Block, BlockNames, BlockSpec, ImageShape, Stem, StemSpec, Top, TopSpec};
+use crate::{Declarations, Result};
+use std::sync::Arc;
+
+/// Sizes and names of a stack.
+pub struct StackSpec<'a> {
+    /// What turns the input into tokens.
+    pub stem: StemSpec<'a>,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// What a block is.
+    pub block: BlockSpec,
+    /// A block's path follows by appending its number.
+    pub block_path: &'a str,
+    /// Names inside a block.
+    pub block_names: BlockNames,
+    /// What turns a sequence's first token into its features; `None` for a model that is read by its hidden
+    /// states alone.
+    pub top: Option<TopSpec<'a>>,
+}
+
+/// Stem, blocks and top.
+pub struct Stack {
+    stem: Arc<Stem>,
+    blocks: Vec<Arc<Block>>,
+    top: Option<Arc<Top>>,
+    width: usize,
+}
+
+impl Stack {
+    /// Declares all weights.
+    pub fn declare(declared: &mut Declarations, spec: &StackSpec<'_>) -> Self {
+        let width = spec.block.width;
+        let stem = Arc::new(Stem::declare(declared, &spec.stem));
+        let block = |i: usize| format!("{}.{i}", spec.block_path);
+        let blocks = (0..spec.blocks)
+            .map(|i| Arc::new(Block::declare(declared, &block(i), &spec.block_names, &spec.block)))
+            .collect();
+        let top = spec.top.as_ref().map(|top| Arc::new(Top::declare(declared, top, width, spec.block.init)));
+        Stack { stem, blocks, top, width }
+    }
+}
+
+impl Network for Stack {
+    fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
+        let mut hidden = graph.stem(&self.stem, self.width)?;
+        for block in &self.blocks {
+            hidden = graph.block(block, &hidden)?;
+        }
+        let features = self.top.as_ref().map(|top| graph.top(top, &hidden)).transpose()?;
+        Ok(Outputs { hidden, features })
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn image(&self) -> Option<ImageShape> {
+        match &*self.stem {
+            Stem::Words(_) => None,
+            Stem::Patches(stem) => Some(stem.image()),
+        }
+    }
+}
