@@ -8,6 +8,7 @@ use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::Linear;
 use xexp_backbones::{
     Declarations, Encoder, EncoderGradient, EncoderTape, Grads, Input, Mode, Origin, Params, Pass, Seed,
+    WeightId,
 };
 use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
@@ -39,6 +40,13 @@ pub struct Logits {
 pub struct LogitsTape {
     encoder: EncoderTape,
     dropped: Buffer,
+}
+
+impl LogitsTape {
+    /// New values of weights that follow the data; see [`EncoderTape::statistics`].
+    pub fn statistics(&mut self) -> Vec<(WeightId, Vec<f32>)> {
+        self.encoder.statistics()
+    }
 }
 
 /// A classifier whose weights are declared and have no values yet.

@@ -1,0 +1,117 @@
+"""Tiny models of every family, made by transformers itself: configurations, weights by a rule, inputs.
+
+The weights follow from a tensor's name and the place in it alone, so that a fixture need not hold them: place `i` of tensor
+`name` is drawn from the hash of both, uniform, with a standard deviation that suits what the tensor does. The Rust side of
+the rule is `crates/heads/tests/families/rule.rs`.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+WEIGHTS = "model.safetensors"
+CLASSES = 3
+TEXT = {"num_labels": CLASSES, "vocab_size": 23, "max_position_embeddings": 20, "pad_token_id": 1}
+ENCODER = TEXT | {
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
+    "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0,
+}  # fmt: skip
+IMAGE = {"num_labels": CLASSES, "num_channels": 3}
+VISION = IMAGE | {
+    "image_size": 12, "patch_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 12,
+}  # fmt: skip
+
+# A case a line: its name, the family, what differs from transformers' defaults.
+CASES = {
+    "bert": ("bert", ENCODER),
+    "vit": ("vit", VISION),
+}
+
+
+def config(case: str):
+    """The configuration of a case."""
+    model_type, fields = CASES[case]
+    return AutoConfig.for_model(model_type, **fields)
+
+
+def model(case: str, folder: Path):
+    """A model of the case in training mode, by way of a saved folder whose tensors follow the rule.
+
+    Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
+    nothing, by the configurations.
+    """
+    auto = AutoModelForImageClassification if is_image(case) else AutoModelForSequenceClassification
+    auto.from_config(config(case)).float().save_pretrained(folder)
+    tensors = load_file(folder / WEIGHTS)
+    filled = {name: values(name, t.shape) if t.dtype.kind == "f" else t for name, t in tensors.items()}
+    save_file(filled, folder / WEIGHTS, metadata={"format": "pt"})
+    network, loading = auto.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        assert not loading[kind], (case, kind, loading[kind])
+    return network.float().train()
+
+
+def is_image(case: str) -> bool:
+    """Whether a case reads images."""
+    return "num_channels" in CASES[case][1]
+
+
+def mix(words: np.ndarray) -> np.ndarray:
+    """SplitMix64's output function. Source: Steele, Lea and Flood 2014."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def uniform(name: str, count: int) -> np.ndarray:
+    """`count` numbers in [-1, 1), from a name and their places."""
+    key = 0xCBF29CE484222325  # FNV-1a of the name
+    for byte in name.encode():
+        key = ((key ^ byte) * 0x100000001B3) % 2**64
+    with np.errstate(over="ignore"):
+        words = mix(np.uint64(key) + np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+
+
+def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor by the rule."""
+    u = uniform(name, math.prod(shape)).reshape(shape)
+    if name.endswith("running_var"):
+        u = 1.0 + 0.5 * u
+    elif len(shape) > 1:
+        u = u * 1.2 * math.sqrt(3.0 / math.prod(shape[1:]))
+    elif name.endswith(("weight", "gamma", "lambda1", "lambda_1", "lambda_2", "layer_scale_parameter")):
+        u = 1.0 + 0.2 * u
+    else:
+        u = 0.2 * u
+    return u.astype(np.float32)
+
+
+def texts(case: str) -> list[list[int]]:
+    """Token ids of four texts of different lengths, without padding."""
+    vocabulary = CASES[case][1]["vocab_size"]
+    lengths = (5, 9, 3, 7)
+    draws = uniform(f"{case} tokens", sum(lengths))
+    # 0, 1 and 2 are what families call the start, padding and the end.
+    ids = (3 + ((draws + 1.0) / 2.0 * (vocabulary - 3)).astype(int)).tolist()
+    ends = np.cumsum(lengths)
+    return [ids[end - length : end] for length, end in zip(lengths, ends, strict=True)]
+
+
+def inputs(case: str) -> dict[str, torch.Tensor]:
+    """What the model is given: texts padded on the right with a mask, or images."""
+    if is_image(case):
+        size = CASES[case][1]["image_size"]
+        pixels = 1.5 * uniform(f"{case} pixels", 4 * 3 * size * size)
+        return {"pixel_values": torch.from_numpy(pixels.astype(np.float32).reshape(4, 3, size, size))}
+    rows = texts(case)
+    longest = max(map(len, rows))
+    pad = CASES[case][1]["pad_token_id"]
+    ids = [row + [pad] * (longest - len(row)) for row in rows]
+    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
