@@ -8,11 +8,14 @@
 //! Values are matrices `(rows, width)`: tokens and features, or pixels and channels (images lie as `batch, height,
 //! width, channels`, so that norms, products and pointwise convolutions work on rows).
 
+mod attention;
 mod combine;
 mod dense;
 mod norms;
 mod rows;
 mod stack;
+
+pub use attention::{AttentionBias, AttentionSpec};
 
 use crate::{Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;

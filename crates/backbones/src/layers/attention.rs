@@ -54,7 +54,7 @@ impl SelfAttention {
         pass.show(&self.place, "qkv", &qkv, 3 * width);
         let dropout = pass.dropout(&self.place, self.dropout);
         let mut context = pass.buffer(tokens * width);
-        self.law.forward(&qkv, &input.offsets, dropout.as_ref(), &mut context);
+        self.law.forward(&qkv, &input.offsets, None, dropout.as_ref(), &mut context);
         pass.show(&self.place, "context", &context, width);
         let mut y = pass.buffer(tokens * self.output.output);
         self.output.forward(params, &context, &mut y)?;
@@ -77,7 +77,7 @@ impl SelfAttention {
         self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)))?;
         let mut dqkv = pass.buffer(tape.qkv.len());
         let dropout = pass.dropout(&self.place, self.dropout);
-        self.law.backward(&dcontext, &tape.qkv, &input.offsets, dropout.as_ref(), &mut dqkv);
+        self.law.backward(&dcontext, &tape.qkv, &input.offsets, (None, None), dropout.as_ref(), &mut dqkv);
         for (third, projection) in self.projections().into_iter().enumerate() {
             let columns = GradColumns { data: &dqkv, stride: 3 * width, start: third * width, width };
             projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)))?;

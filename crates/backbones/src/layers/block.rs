@@ -99,7 +99,13 @@ impl Block {
         let square = (width, width);
         Block {
             attention: SelfAttention {
-                law: Attention { heads: spec.heads, head_width, scale, mask: spec.mask },
+                law: Attention {
+                    heads: spec.heads,
+                    kv_heads: spec.heads,
+                    head_width,
+                    scale,
+                    mask: spec.mask,
+                },
                 query: linear(declared, names.query, square),
                 key: linear(declared, names.key, square),
                 value: linear(declared, names.value, square),

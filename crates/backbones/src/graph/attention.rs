@@ -1,0 +1,92 @@
+//! Multi-head attention over queries, keys and values that earlier operations have made.
+
+use super::{Graph, Var};
+use std::sync::Arc;
+use xexp_kernels::add;
+use xexp_kernels::attention::{Attention, Bias};
+
+/// Shape and law of an attention, and what is dropped.
+pub struct AttentionSpec<'a> {
+    /// Heads, scale and mask.
+    pub law: Attention,
+    /// Probability of dropping an attention weight.
+    pub dropout: f64,
+    /// Names the dropout stream.
+    pub place: &'a str,
+}
+
+/// Terms added to the scaled logits. Sequences have at most `n` tokens; a shorter one takes the first rows and columns.
+#[derive(Clone)]
+pub struct AttentionBias {
+    /// Rows and columns of a matrix.
+    pub n: usize,
+    /// A matrix a head, `(heads·n, n)`, the same for all sequences.
+    pub heads: Option<Var>,
+    /// Matrices `(count, n, n)`, the same for all heads: sequence `s` takes number `s mod count`.
+    pub sequences: Option<Arc<Vec<f32>>>,
+}
+
+impl AttentionBias {
+    fn values(&self) -> Bias<'_> {
+        Bias {
+            n: self.n,
+            heads: self.heads.as_ref().map(|var| &var.values()[..]),
+            sequences: self.sequences.as_ref().map(|all| &all[..]),
+        }
+    }
+}
+
+impl Graph<'_, '_> {
+    /// The contexts `(tokens, heads·head_width)` of `q (tokens, heads·head_width)`, `k` and `v (tokens,
+    /// kv_heads·head_width)`; sequence `s` is the rows `offsets[s]..offsets[s + 1]`. See [`xexp_kernels::attention`].
+    pub fn attention(
+        &mut self,
+        spec: &AttentionSpec<'_>,
+        [q, k, v]: [&Var; 3],
+        offsets: &Arc<Vec<usize>>,
+        bias: Option<&AttentionBias>,
+    ) -> Var {
+        let (law, packed) = (spec.law, spec.law.packed());
+        let mut qkv = self.pass.buffer(q.rows() * packed);
+        let mut start = 0;
+        for part in [q, k, v] {
+            for (row, part) in qkv.chunks_exact_mut(packed).zip(part.values().chunks_exact(part.width())) {
+                row[start..start + part.len()].copy_from_slice(part);
+            }
+            start += part.width();
+        }
+        let dropout = self.pass.dropout(spec.place, spec.dropout);
+        let width = law.heads * law.head_width;
+        let mut context = self.pass.buffer(q.rows() * width);
+        let values = bias.map(AttentionBias::values);
+        law.forward(&qkv, offsets, values, dropout.as_ref(), &mut context);
+
+        let learned = bias.and_then(|bias| bias.heads.as_ref());
+        let inputs: Vec<&Var> = [q, k, v].into_iter().chain(learned).collect();
+        let wanted = self.wants(&inputs, []);
+        let parts = [q, k, v].map(|part| (part.place(), part.width()));
+        let to_bias = learned.map(Var::place);
+        let (offsets, bias) = (offsets.clone(), bias.cloned());
+        self.record(context, width, wanted, move |descent, dcontext| {
+            let mut dqkv = descent.pass.buffer(qkv.len());
+            let mut dbias = to_bias.and_then(|place| descent.open_zeroed(place));
+            let terms = (bias.as_ref().map(AttentionBias::values), dbias.as_deref_mut());
+            law.backward(&dcontext, &qkv, &offsets, terms, dropout.as_ref(), &mut dqkv);
+            if let Some(place) = to_bias {
+                descent.close(place, dbias);
+            }
+            let mut start = 0;
+            for (place, width) in parts {
+                let mut slot = descent.open_zeroed(place);
+                if let Some(slot) = &mut slot {
+                    for (slot, row) in slot.chunks_exact_mut(width).zip(dqkv.chunks_exact(packed)) {
+                        add(slot, &row[start..start + width]);
+                    }
+                }
+                descent.close(place, slot);
+                start += width;
+            }
+            Ok(())
+        })
+    }
+}
