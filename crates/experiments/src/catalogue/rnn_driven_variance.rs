@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use xexp_init::{Init, Layer};
 use xexp_report::lab::{Figure, Row, Rule};
 
-use super::demand::demand;
+use super::demand::{demand, fits};
 use super::ginibre;
 use super::spread::{self, checkpoints};
 use crate::moments::second_moment;
@@ -83,7 +83,8 @@ impl Experiment for RnnDrivenVariance {
         let valid = !self.inputs.is_empty() && self.inputs.iter().all(|n| (16..=16_384).contains(n));
         demand(id, "inputs", &self.inputs, valid, "one or more numbers from 16 to 16384")?;
         demand(id, "steps", self.steps, (1..=200).contains(&self.steps), "1 to 200")?;
-        demand(id, "batch", self.batch, self.batch >= 1, "1 or more")
+        let widest = self.inputs.iter().copied().fold(self.hidden, usize::max);
+        demand(id, "batch", self.batch, fits(&[self.batch, widest]), "1 or more sequences that memory holds")
     }
 
     fn setups(&self) -> Result<Vec<Setup<Network>>> {
