@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs and records the transfer experiments: probe and full × bundled mini-text and all-MiniLM-L6-v2 × SNIPS and SST-2.
-# A run that was interrupted goes on; one that is finished is only copied. Takes hours.
+# A run that was interrupted goes on; one that is finished is left as it is. Takes hours. The verdicts of all runs go into
+# one table an experiment (scripts/transfer-table.py); the whole tables of the eight runs would weigh a megabyte.
 #   scripts/record-transfer.sh [probe|full]
 # The backbone comes from scripts/fetch-minilm.sh, the data from $XEXP_SHARED (default ../shared), which should be a
 # relative path: it stands in the records as given.
@@ -16,12 +17,11 @@ for needed in "$xexp" "$minilm/model.safetensors" "$text/snips/train.csv" "$text
     [ -e "$needed" ] || { echo "record-transfer: $needed is missing" >&2; exit 1; }
 done
 
-# record STRATEGY NAME [--set …]: runs into target/lab-transfer and copies the records.
-record() {
+# run STRATEGY NAME [--set …]: runs into target/lab-transfer.
+run() {
     strategy=$1 name=$2
     shift 2
     output="target/lab-transfer/$strategy-$name"
-    folder="experiments/transfer-$strategy/cpu/$name"
     resume=
     [ ! -f "$output/run.json" ] || resume=--resume
     if [ ! -f "$output/report.md" ]; then
@@ -30,11 +30,7 @@ record() {
         # 1 means that a prediction failed: recorded all the same, for the check to tell.
         [ "$code" -le 1 ] || exit "$code"
     fi
-    mkdir -p "$folder"
-    for file in predicted.csv measured.csv verdicts.csv manifest.toml run.json; do
-        cp "$output/$file" "$folder/$file"
-    done
-    echo "$folder"
+    echo "$output"
 }
 
 for strategy in $strategies; do
@@ -50,7 +46,8 @@ for strategy in $strategies; do
                 # A backbone of its size wants smaller rates.
                 [ "$strategy" != full ] || set -- "$@" --set 'adamw_rates=[2e-5,5e-5,1e-4,3e-4]'
             fi
-            record "$strategy" "$model-$data" "$@"
+            run "$strategy" "$model-$data" "$@"
         done
     done
 done
+for strategy in $strategies; do scripts/transfer-table.py "$strategy"; done

@@ -4,7 +4,8 @@
 //! follow a weight's shape, its fans, its key in the checkpoint and its values where the checkpoint has none.
 //! [`Params`] holds the weights, [`Grads`] their gradients; layers hold only the weights' ids.
 //!
-//! Layers have an explicit `forward` that may leave a tape and a `backward` that consumes it. Batches are
+//! A family is a [`Network`]: its forward pass, written once over the coarse operations of a [`graph`], from which the
+//! backward pass follows. Batches are
 //! packed: sequences lie end to end and there is no padding to compute or to mask ([`Input`]). A [`Pass`] says
 //! whether dropout acts and a tape is wanted, and carries an optional tap through which the laboratory watches
 //! the very forward pass that training uses.

@@ -1,7 +1,7 @@
 //! Fused operations with hand-written backward passes, on pooled buffers.
 //!
-//! The engine keeps no graph. A layer calls an operation's `forward`, keeps what the backward pass will need,
-//! and later calls `backward`; both work on slices that live in [`Buffer`]s of a [`Pool`], so a training step
+//! A layer calls an operation's `forward`, keeps what the backward pass will need, and later calls `backward`; both work
+//! on slices that live in [`Buffer`]s of a [`Pool`], so a training step
 //! allocates nothing once the pool has seen the longest batch. Weights stay candle tensors; [`values`] and
 //! [`update`] lend their storage.
 //!
