@@ -54,7 +54,10 @@ impl Encoder {
                 Ok(Encoder::Image(Preprocessor::parse(&path, &bytes)?, image))
             }
             _ => {
-                let limit = folder.config.size("max_position_embeddings")?;
+                let limit = match folder.family.longest(&folder.config)? {
+                    Some(longest) => longest,
+                    None => folder.config.size("max_position_embeddings")?,
+                };
                 let vocabulary = folder.config.size("vocab_size")?;
                 let tokenizer = Tokenizer::from_bytes(&path, &bytes)?;
                 TextEncoder::new(tokenizer, vocabulary, limit, shared.max_length.map(usize::from))

@@ -28,8 +28,21 @@ VISION = IMAGE | {
 
 # A case a line: its name, the family, what differs from transformers' defaults.
 CASES = {
+    "albert": ("albert", ENCODER | {"embedding_size": 4, "classifier_dropout_prob": 0.0}),
+    "albert-groups": ("albert", ENCODER | {
+        "embedding_size": 4, "intermediate_size": 4, "num_hidden_layers": 3, "num_hidden_groups": 2, "inner_group_num": 2,
+        "hidden_act": "relu", "classifier_dropout_prob": 0.0,
+    }),
     "bert": ("bert", ENCODER),
+    "camembert": ("camembert", ENCODER),
+    "distilbert": ("distilbert", TEXT | {
+        "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12, "dropout": 0.0, "attention_dropout": 0.0,
+        "seq_classif_dropout": 0.0,
+    }),
+    "electra": ("electra", ENCODER | {"embedding_size": 4}),
+    "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
     "vit": ("vit", VISION),
+    "xlm-roberta": ("xlm-roberta", ENCODER),
 }
 
 

@@ -47,6 +47,58 @@ impl Config {
         }
     }
 
+    /// A whole number, or `default` where the field is absent or null.
+    pub fn whole(&self, field: &str, default: i64) -> Result<i64> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => {
+                value.as_i64().ok_or_else(|| self.unexpected(field, "a whole number", Some(value)))
+            }
+        }
+    }
+
+    /// A whole number of at least 0, or `default`.
+    pub fn count(&self, field: &str, default: usize) -> Result<usize> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => value
+                .as_u64()
+                .map(|n| n as usize)
+                .ok_or_else(|| self.unexpected(field, "a whole number of at least 0", Some(value))),
+        }
+    }
+
+    /// A positive whole number, or `default`.
+    pub fn size_or(&self, field: &str, default: usize) -> Result<usize> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            _ => self.size(field),
+        }
+    }
+
+    /// True or false, or `default`.
+    pub fn flag(&self, field: &str, default: bool) -> Result<bool> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => {
+                value.as_bool().ok_or_else(|| self.unexpected(field, "true or false", Some(value)))
+            }
+        }
+    }
+
+    /// Refuses a field of another value than the one that can be built, which is also what an absent field means.
+    ///
+    /// # Errors
+    /// A value that is there and another.
+    pub fn only(&self, field: &str, value: &Value) -> Result<()> {
+        match self.fields.get(field) {
+            Some(found) if found != value && !found.is_null() => {
+                Err(self.unexpected(field, &value.to_string(), Some(found)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A positive whole number that divides `whole`, another field.
     pub fn divisor(&self, field: &str, whole: &str) -> Result<usize> {
         let (part, all) = (self.size(field)?, self.size(whole)?);

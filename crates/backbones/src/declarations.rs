@@ -33,11 +33,14 @@ impl Declared {
     }
 }
 
+/// Another name of a weight.
+type Spelling = Box<dyn Fn(&str) -> Option<String>>;
+
 /// The weights that a model's layers have declared.
 #[derive(Default)]
 pub struct Declarations {
     declared: Vec<Declared>,
-    aliases: Vec<fn(&str) -> Option<String>>,
+    aliases: Vec<Spelling>,
 }
 
 impl Declarations {
@@ -53,8 +56,15 @@ impl Declarations {
     }
 
     /// Adds another spelling under which a checkpoint may hold a weight, tried in the order added.
-    pub fn alias(&mut self, spelling: fn(&str) -> Option<String>) {
-        self.aliases.push(spelling);
+    pub fn alias(&mut self, spelling: impl Fn(&str) -> Option<String> + 'static) {
+        self.aliases.push(Box::new(spelling));
+    }
+
+    /// Has the weights of these names drawn new, whatever the checkpoint holds: a head that replaces another.
+    pub fn renew(&mut self, which: impl Fn(&str) -> bool) {
+        for weight in self.declared.iter_mut().filter(|weight| which(&weight.name)) {
+            weight.origin = Origin::New;
+        }
     }
 
     /// Reads the weights from a checkpoint and draws the new ones from the streams `(seed, name)`.

@@ -17,6 +17,11 @@ pub trait Network: Send + Sync {
     /// Width of the features.
     fn width(&self) -> usize;
 
+    /// Most tokens of a sequence; `None` where nothing in the network bounds them.
+    fn longest(&self) -> Option<usize> {
+        None
+    }
+
     /// The images that it takes; `None` for a network of texts.
     fn image(&self) -> Option<ImageShape> {
         None
@@ -71,6 +76,11 @@ impl Encoder {
     /// Width of the features.
     pub fn width(&self) -> usize {
         self.network.width()
+    }
+
+    /// Most tokens of a sequence; `None` where nothing in the network bounds them.
+    pub fn longest(&self) -> Option<usize> {
+        self.network.longest()
     }
 
     /// The images that it takes; `None` for a text encoder.

@@ -21,6 +21,8 @@ const BATCH: usize = 32;
 /// A head that cannot be drawn as asked.
 pub fn plan(args: &Args, classifier: &mut Classifier, train: &[Sample]) -> Result<HeadPlan, Failure> {
     let seed = Seed(args.shared.seed);
+    let (init, scale) = (args.head.head_init, args.head.head_scale);
+    classifier.initialize_hidden(init, seed)?;
     let mut order: Vec<usize> = (0..train.len()).collect();
     seed.stream("head-plan").shuffle(&mut order);
     order.truncate(SAMPLE);
@@ -35,7 +37,6 @@ pub fn plan(args: &Args, classifier: &mut Classifier, train: &[Sample]) -> Resul
         labels.extend(ids);
     }
     let moments = Moments::of(&features.values, features.width);
-    let (init, scale) = (args.head.head_init, args.head.head_scale);
     let std = classifier.initialize(init, scale, Some(&moments), seed)?;
     Ok(HeadPlan::new(classifier, (init, scale, std), &features, &labels, &pool)?)
 }

@@ -5,7 +5,7 @@ use xexp_backbones::checkpoint::LoadReport;
 use xexp_backbones::config::Config;
 use xexp_backbones::families::{Family, HeadLaw, Reading};
 use xexp_backbones::folder::Folder;
-use xexp_backbones::layers::Linear;
+use xexp_backbones::layers::{HIDDEN, Linear};
 use xexp_backbones::{
     Declarations, Encoder, EncoderGradient, EncoderTape, Grads, Input, Mode, Origin, Params, Pass, Seed,
     WeightId,
@@ -51,22 +51,29 @@ impl LogitsTape {
 
 /// A classifier whose weights are declared and have no values yet.
 struct Parts {
+    family: &'static Family,
     declared: Declarations,
     unfilled: Box<dyn FnOnce(Params) -> Classifier>,
 }
 
 impl Parts {
-    fn declare(family: &'static Family, config: &Config, classes: usize, head: Origin) -> Result<Self> {
+    fn declare(family: &'static Family, config: &Config, classes: usize) -> Result<Self> {
         let mut declared = Declarations::default();
         let backbone = family.declare(config, &mut declared, Reading::Features)?;
         let sizes = (backbone.width(), classes);
         let zero = Init::Constant(0.0);
         let declare = if family.head.bias { Linear::declare } else { Linear::declare_without_bias };
-        let head = declare(&mut declared, family.head.path, sizes, zero, head);
+        let head = declare(&mut declared, family.head.path, sizes, zero, Origin::Checkpoint);
         let (head_dropout, law) = ((family.head.dropout)(config)?, (family.head.law)(config, sizes.0)?);
         let unfilled =
             Box::new(move |params| Classifier { family, backbone, head, params, head_dropout, law });
-        Ok(Parts { declared, unfilled })
+        Ok(Parts { family, declared, unfilled })
+    }
+
+    /// The head replaces that of the checkpoint.
+    fn with_new_head(mut self) -> Self {
+        self.declared.renew(|name| self.family.head.holds(name));
+        self
     }
 
     fn load(self, folder: &Folder, seed: Seed) -> Result<(Classifier, LoadReport)> {
@@ -76,14 +83,13 @@ impl Parts {
 }
 
 impl Classifier {
-    /// The folder's backbone under a new head of `classes` outputs, which is zero until
-    /// [`Classifier::initialize`] draws it.
+    /// The folder's backbone under a new head of `classes` outputs, whose last layer is zero until
+    /// [`Classifier::initialize`] draws it; layers in front of it are drawn as [`HIDDEN`] says, from `(seed, name)`.
     ///
     /// # Errors
     /// A configuration or checkpoint that cannot be used.
     pub fn with_new_head(folder: &Folder, classes: usize, seed: Seed) -> Result<(Self, LoadReport)> {
-        let parts = Parts::declare(folder.family, &folder.config, classes, Origin::New)?;
-        parts.load(folder, seed)
+        Parts::declare(folder.family, &folder.config, classes)?.with_new_head().load(folder, seed)
     }
 
     /// A backbone of this configuration that has learned nothing, every weight drawn from `(seed, name)`, under a new
@@ -97,7 +103,7 @@ impl Classifier {
         classes: usize,
         seed: Seed,
     ) -> Result<(Self, LoadReport)> {
-        let Parts { declared, unfilled } = Parts::declare(family, config, classes, Origin::New)?;
+        let Parts { declared, unfilled, .. } = Parts::declare(family, config, classes)?;
         let params = declared.draw(seed)?;
         let new = params.iter().map(|(_, weight)| weight.name.clone()).collect();
         Ok((unfilled(params), LoadReport { new, ..Default::default() }))
@@ -111,7 +117,7 @@ impl Classifier {
         let labels =
             |reason: &str| Error::Labels { path: folder.config.path.clone(), reason: reason.to_string() };
         let names = folder.config.labels()?.ok_or_else(|| labels("no id2label: not a saved classifier"))?;
-        let parts = Parts::declare(folder.family, &folder.config, names.len(), Origin::Checkpoint)?;
+        let parts = Parts::declare(folder.family, &folder.config, names.len())?;
         Ok((parts.load(folder, Seed(0))?.0, names))
     }
 
@@ -120,7 +126,25 @@ impl Classifier {
         self.head.output
     }
 
-    /// Draws the head's weights from the stream `(seed, name)`, sets its bias to zero (draws it too where `hf` does), and
+    /// Draws the head's layers in front of the last one from the streams `(seed, name)`, with biases of zero: under `hf`
+    /// by transformers' law, else as [`HIDDEN`] says. The features are what they make of the hidden states; they come first.
+    ///
+    /// # Errors
+    /// As [`Params::draw`].
+    pub fn initialize_hidden(&mut self, init: HeadInit, seed: Seed) -> Result<()> {
+        let law = if init == HeadInit::Hf { self.law.weight } else { HIDDEN };
+        for path in self.family.head.hidden {
+            for (name, law) in [("weight", law), ("bias", Init::Constant(0.0))] {
+                let found = self.params.find(&format!("{path}.{name}")).map(|(id, _)| id);
+                if let Some(id) = found {
+                    self.params.draw(id, law, seed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws the weights of the head's last layer from the stream `(seed, name)`, sets its bias to zero (draws it too where `hf` does), and
     /// returns the standard deviation drawn with. `moments` are those of the features, which `calibrated` needs.
     ///
     /// # Errors

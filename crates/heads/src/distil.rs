@@ -64,7 +64,9 @@ impl Teacher {
     /// A configuration or checkpoint that cannot be used.
     pub fn open(folder: &Folder, pooling: Pooling) -> Result<Self> {
         let mut declared = Declarations::default();
-        let encoder = folder.family.declare(&folder.config, &mut declared, Reading::Features)?;
+        // Features may need a head's layers, which a bare encoder lacks.
+        let reading = if pooling == Pooling::Features { Reading::Features } else { Reading::Hidden };
+        let encoder = folder.family.declare(&folder.config, &mut declared, reading)?;
         let (params, _) = declared.load(&folder.checkpoint()?, Seed(0))?;
         Ok(Teacher { encoder, params, pooling })
     }

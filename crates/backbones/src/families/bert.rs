@@ -1,8 +1,13 @@
 //! BERT. Source: Devlin et al. 2019; names and defaults from transformers' `BertConfig`.
 
-use super::{Family, HeadLaw, HeadSpec, MaskedLmNames, Modality, Reading, initializer_range};
+use super::{
+    Family, HeadLaw, HeadSpec, MaskedLmNames, Modality, Reading, classifier_dropout, initializer_range,
+    plain_encoder, spellings,
+};
 use crate::config::Config;
-use crate::layers::{BlockNames, BlockSpec, EmbeddingsSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
+use crate::layers::{
+    BlockNames, BlockSpec, EmbeddingsSpec, Placement, Positions, Stack, StackSpec, StemSpec, TopSpec,
+};
 use crate::{Declarations, Encoder, Result};
 use xexp_init::Init;
 use xexp_kernels::attention::Mask;
@@ -18,10 +23,7 @@ pub(super) const FAMILY: Family = Family {
         path: "classifier",
         bias: true,
         hidden: &[],
-        dropout: |config| {
-            let hidden = config.dropout("hidden_dropout_prob", 0.1)?;
-            config.dropout("classifier_dropout", hidden)
-        },
+        dropout: classifier_dropout,
         law: |config, _| HeadLaw::of(config),
     },
     masked_lm: Some(MaskedLmNames {
@@ -34,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
     network,
 };
 
-const NAMES: BlockNames = BlockNames {
+pub(super) const NAMES: BlockNames = BlockNames {
     query: "attention.self.query",
     key: "attention.self.key",
     value: "attention.self.value",
@@ -48,22 +50,16 @@ const NAMES: BlockNames = BlockNames {
 fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
     let width = config.size("hidden_size")?;
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
-    if config.text("position_embedding_type", "absolute")? != "absolute" {
-        let found = config.fields.get("position_embedding_type");
-        return Err(config.unexpected("position_embedding_type", "\"absolute\"", found));
-    }
+    plain_encoder(config)?;
     let activation = config.activation("hidden_act", "gelu")?;
     let norm_eps = config.number("layer_norm_eps", 1e-12)?;
     let dropout = config.dropout("hidden_dropout_prob", 0.1)?;
     let init = Init::Normal { std: initializer_range(config)? };
-    // Bare checkpoints have no prefix; old ones call a norm's weight and bias gamma and beta.
-    declared.alias(|name| name.strip_prefix("bert.").map(str::to_string));
-    declared.alias(old_norm);
-    declared.alias(|name| old_norm(name.strip_prefix("bert.")?));
+    spellings(declared, "bert.");
     let spec = StackSpec {
         stem: StemSpec::Words(EmbeddingsSpec {
             vocabulary: config.size("vocab_size")?,
-            positions: config.size("max_position_embeddings")?,
+            positions: Some(Positions::absolute(config.size("max_position_embeddings")?)),
             types: config.size("type_vocab_size")?,
             width,
             norm_eps,
@@ -91,11 +87,6 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         top: (reading == Reading::Features).then_some(TopSpec::Pooler { path: "bert.pooler.dense" }),
     };
     Ok(Encoder::new(Stack::declare(declared, &spec)))
-}
-
-fn old_norm(name: &str) -> Option<String> {
-    let new = name.strip_suffix("LayerNorm.weight").map(|stem| format!("{stem}LayerNorm.gamma"));
-    new.or_else(|| name.strip_suffix("LayerNorm.bias").map(|stem| format!("{stem}LayerNorm.beta")))
 }
 
 #[cfg(test)]

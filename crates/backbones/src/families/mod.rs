@@ -1,10 +1,15 @@
 //! The families of backbones, by the `model_type` of their `config.json`.
 
+mod albert;
 mod bert;
+mod distilbert;
+mod electra;
+mod roberta;
 mod vit;
 
 use crate::config::Config;
 use crate::{Declarations, Encoder, Error, Result};
+use serde_json::json;
 use xexp_init::Init;
 
 /// A family: what its checkpoints are called and how its backbone and its head are built.
@@ -35,7 +40,8 @@ pub struct HeadSpec {
     pub path: &'static str,
     /// Whether the last layer has a bias.
     pub bias: bool,
-    /// Paths of the layers in front of it that are new with it, and not the backbone's.
+    /// Paths of the layers in front of it that are new with it, and not the backbone's. The network runs them: the
+    /// features are their output.
     pub hidden: &'static [&'static str],
     /// Dropout in front of the last layer.
     pub dropout: fn(&Config) -> Result<f64>,
@@ -78,6 +84,32 @@ impl HeadLaw {
 /// The standard deviation by which transformers draws a family's matrices.
 fn initializer_range(config: &Config) -> Result<f64> {
     config.number("initializer_range", 0.02)
+}
+
+/// Dropout of heads that have their own, and else that of the blocks.
+fn classifier_dropout(config: &Config) -> Result<f64> {
+    let hidden = config.dropout("hidden_dropout_prob", 0.1)?;
+    config.dropout("classifier_dropout", hidden)
+}
+
+/// Refuses what makes a text encoder another model: a causal mask, attention to a second model, relative positions.
+fn plain_encoder(config: &Config) -> Result<()> {
+    config.only("is_decoder", &json!(false))?;
+    config.only("add_cross_attention", &json!(false))?;
+    config.only("position_embedding_type", &json!("absolute"))
+}
+
+/// The spellings under which checkpoints of a family may hold its weights: bare ones have no prefix; old ones call a
+/// norm's weight and bias gamma and beta.
+fn spellings(declared: &mut Declarations, prefix: &'static str) {
+    declared.alias(move |name| name.strip_prefix(prefix).map(str::to_string));
+    declared.alias(old_norm);
+    declared.alias(move |name| old_norm(name.strip_prefix(prefix)?));
+}
+
+fn old_norm(name: &str) -> Option<String> {
+    let new = name.strip_suffix("LayerNorm.weight").map(|stem| format!("{stem}LayerNorm.gamma"));
+    new.or_else(|| name.strip_suffix("LayerNorm.bias").map(|stem| format!("{stem}LayerNorm.beta")))
 }
 
 /// What of a backbone is read.
@@ -130,10 +162,27 @@ impl Family {
     pub fn declare(&self, config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
         (self.network)(config, declared, reading)
     }
+
+    /// Most tokens of a sequence; `None` where nothing in the network bounds them.
+    ///
+    /// # Errors
+    /// As [`Family::declare`].
+    pub fn longest(&self, config: &Config) -> Result<Option<usize>> {
+        Ok(self.declare(config, &mut Declarations::default(), Reading::Hidden)?.longest())
+    }
 }
 
 /// All families.
-pub const BACKBONES: &[Family] = &[bert::FAMILY, vit::FAMILY];
+pub const BACKBONES: &[Family] = &[
+    albert::FAMILY,
+    bert::FAMILY,
+    distilbert::FAMILY,
+    electra::FAMILY,
+    roberta::CAMEMBERT,
+    roberta::ROBERTA,
+    roberta::XLM_ROBERTA,
+    vit::FAMILY,
+];
 
 /// The family of a configuration.
 ///

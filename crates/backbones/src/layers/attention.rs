@@ -8,6 +8,7 @@ use xexp_kernels::attention::Attention;
 use xexp_kernels::linear::{Columns, GradColumns};
 
 /// Queries, keys and values from `x`, attention head by head, and the projection of the heads' outputs.
+#[derive(Clone)]
 pub struct SelfAttention {
     /// Heads, scale and mask.
     pub law: Attention,

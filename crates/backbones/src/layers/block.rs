@@ -60,6 +60,7 @@ pub struct BlockNames {
 }
 
 /// Attention and feed-forward sub-layers, each with its residual sum and norm.
+#[derive(Clone)]
 pub struct Block {
     attention: SelfAttention,
     attention_sum: Residual,
@@ -123,6 +124,23 @@ impl Block {
             width,
             place: path.to_string(),
         }
+    }
+
+    /// Other dropout on the two branches than [`BlockSpec::dropout`] on both: families that drop one of them alone.
+    pub fn with_dropout(mut self, attention: f64, mlp: f64) -> Self {
+        self.attention_sum.dropout = attention;
+        self.mlp_sum.dropout = mlp;
+        self
+    }
+
+    /// The same weights at another place of the network, where dropout draws from streams of its own.
+    pub fn at(&self, place: &str) -> Self {
+        let mut block = self.clone();
+        block.attention.place = format!("{place}.attention");
+        block.attention_sum.place = format!("{place}.attention.output");
+        block.mlp_sum.place = format!("{place}.output");
+        block.place = place.to_string();
+        block
     }
 
     /// `(tokens, width)` from `(tokens, width)`, and the tape.

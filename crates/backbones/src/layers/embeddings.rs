@@ -2,6 +2,7 @@
 
 use crate::layers::LayerNorm;
 use crate::{Declarations, Error, Grads, Input, Origin, Params, Pass, Result, WeightId};
+use std::borrow::Cow;
 use xexp_init::{Init, Layer};
 use xexp_kernels::{Buffer, embedding};
 
@@ -9,9 +10,9 @@ use xexp_kernels::{Buffer, embedding};
 pub struct EmbeddingsSpec<'a> {
     /// Rows of the word table.
     pub vocabulary: usize,
-    /// Rows of the position table.
-    pub positions: usize,
-    /// Rows of the segment table.
+    /// The position table; `None` for a model that knows places by its attention alone.
+    pub positions: Option<Positions>,
+    /// Rows of the segment table, 0 where there is none.
     pub types: usize,
     /// Width of all tables.
     pub width: usize,
@@ -25,9 +26,49 @@ pub struct EmbeddingsSpec<'a> {
     pub path: &'a str,
 }
 
+/// A table of positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    /// Its rows.
+    pub rows: usize,
+    /// The row of a sequence's first token where places are counted over the tokens that are there, as fairseq has it:
+    /// one beyond the padding's id. `None` where the row is the input's position.
+    pub first: Option<usize>,
+}
+
+impl Positions {
+    /// Rows from 0 on.
+    pub fn absolute(rows: usize) -> Self {
+        Positions { rows, first: None }
+    }
+
+    /// Most tokens of a sequence.
+    fn longest(self) -> usize {
+        self.rows.saturating_sub(self.first.unwrap_or(0))
+    }
+}
+
+/// Which row of a table a token has.
+#[derive(Clone, Copy)]
+enum Row {
+    Word,
+    Position,
+    /// This one at a sequence's first token, and one more at each that follows.
+    PlaceFrom(usize),
+    Segment,
+}
+
+struct Table {
+    id: WeightId,
+    count: usize,
+    what: &'static str,
+    row: Row,
+}
+
 /// `dropout(LN(word[id] + position[p] + type[t]))`.
 pub struct Embeddings {
-    tables: [(WeightId, usize, &'static str); 3],
+    tables: Vec<Table>,
+    longest: Option<usize>,
     norm: LayerNorm,
     width: usize,
     dropout: f64,
@@ -40,22 +81,43 @@ pub struct EmbeddingsTape {
     stats: Buffer,
 }
 
+impl Table {
+    /// The row of each token.
+    fn rows<'a>(&self, input: &'a Input) -> Result<Cow<'a, [u32]>> {
+        let words = input.words()?;
+        Ok(match self.row {
+            Row::Word => Cow::Borrowed(&words.ids),
+            Row::Position => Cow::Borrowed(&words.positions),
+            Row::Segment => Cow::Borrowed(&words.type_ids),
+            Row::PlaceFrom(first) => {
+                let rows =
+                    |range: &[usize]| (0..range[1] - range[0]).map(move |place| (first + place) as u32);
+                Cow::Owned(input.offsets.windows(2).flat_map(rows).collect())
+            }
+        })
+    }
+}
+
 impl Embeddings {
-    /// Declares the three tables and the norm by BERT's names.
+    /// Declares the tables and the norm by BERT's names.
     pub fn declare(declared: &mut Declarations, spec: &EmbeddingsSpec<'_>) -> Self {
         let (path, width) = (spec.path, spec.width);
-        let mut table = |name: &str, count: usize, what: &'static str| {
+        let mut table = |name: &str, count: usize, what: &'static str, row: Row| {
             let layer = Layer::Embedding { count, width };
             let name = format!("{path}.{name}.weight");
-            (declared.weight(name, layer, spec.init, Origin::Checkpoint), count, what)
+            Table { id: declared.weight(name, layer, spec.init, Origin::Checkpoint), count, what, row }
         };
-        let tables = [
-            table("word_embeddings", spec.vocabulary, "vocabulary"),
-            table("position_embeddings", spec.positions, "position table"),
-            table("token_type_embeddings", spec.types, "segment table"),
-        ];
+        let mut tables = vec![table("word_embeddings", spec.vocabulary, "vocabulary", Row::Word)];
+        if let Some(Positions { rows, first }) = spec.positions {
+            let row = first.map_or(Row::Position, Row::PlaceFrom);
+            tables.push(table("position_embeddings", rows, "position table", row));
+        }
+        if spec.types > 0 {
+            tables.push(table("token_type_embeddings", spec.types, "segment table", Row::Segment));
+        }
         Embeddings {
             tables,
+            longest: spec.positions.map(Positions::longest),
             norm: LayerNorm::declare(
                 declared,
                 &format!("{path}.LayerNorm"),
@@ -69,9 +131,9 @@ impl Embeddings {
         }
     }
 
-    fn indices(input: &Input) -> Result<[&[u32]; 3]> {
-        let tokens = input.words()?;
-        Ok([&tokens.ids, &tokens.positions, &tokens.type_ids])
+    /// Most tokens of a sequence; `None` where no table bounds them.
+    pub fn longest(&self) -> Option<usize> {
+        self.longest
     }
 
     /// `(tokens, width)`, and the tape.
@@ -85,12 +147,12 @@ impl Embeddings {
         pass: &mut Pass<'_>,
     ) -> Result<(Buffer, EmbeddingsTape)> {
         let mut sum = pass.buffer(input.tokens() * self.width);
-        for (turn, ((id, count, what), indices)) in self.tables.iter().zip(Self::indices(input)?).enumerate()
-        {
-            if let Some(&wrong) = indices.iter().find(|&&i| i as usize >= *count) {
-                return Err(Error::TokenId { id: wrong, what, count: *count });
+        for (turn, table) in self.tables.iter().enumerate() {
+            let rows = table.rows(input)?;
+            if let Some(&wrong) = rows.iter().find(|&&row| row as usize >= table.count) {
+                return Err(Error::TokenId { id: wrong, what: table.what, count: table.count });
             }
-            embedding::forward(indices, &params.values(*id)?, self.width, &mut sum, turn > 0);
+            embedding::forward(&rows, &params.values(table.id)?, self.width, &mut sum, turn > 0);
         }
         let (mut y, stats) = self.norm.forward(params, &sum, pass.pool)?;
         if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
@@ -114,9 +176,9 @@ impl Embeddings {
             dropout.apply(&mut dy, self.width);
         }
         let dsum = self.norm.backward(params, grads, &dy, (&tape.sum, &tape.stats), pass.pool)?;
-        for ((id, _, _), indices) in self.tables.iter().zip(Self::indices(input)?) {
-            if let Some(slot) = grads.slot(*id) {
-                embedding::backward(indices, &dsum, self.width, slot);
+        for table in &self.tables {
+            if let Some(slot) = grads.slot(table.id) {
+                embedding::backward(&table.rows(input)?, &dsum, self.width, slot);
             }
         }
         Ok(())
@@ -124,6 +186,6 @@ impl Embeddings {
 
     /// Its weights.
     pub fn ids(&self) -> impl Iterator<Item = WeightId> + '_ {
-        self.tables.iter().map(|t| t.0).chain(self.norm.ids())
+        self.tables.iter().map(|table| table.id).chain(self.norm.ids())
     }
 }

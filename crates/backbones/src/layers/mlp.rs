@@ -7,6 +7,7 @@ use xexp_kernels::linear::GradColumns;
 use xexp_kernels::{Activation, Buffer};
 
 /// `down(φ(up(x)))`.
+#[derive(Clone)]
 pub struct Mlp {
     /// `(width → hidden)`.
     pub up: Linear,

@@ -14,7 +14,7 @@ mod top;
 
 pub use attention::{SelfAttention, SelfAttentionTape};
 pub use block::{Block, BlockNames, BlockSpec, BlockTape};
-pub use embeddings::{Embeddings, EmbeddingsSpec, EmbeddingsTape};
+pub use embeddings::{Embeddings, EmbeddingsSpec, EmbeddingsTape, Positions};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpTape};
@@ -22,4 +22,4 @@ pub use patches::{ImageShape, Patches, PatchesSpec, PatchesTape};
 pub use residual::{Placement, Residual, ResidualSpec, ResidualTape};
 pub use stack::{Stack, StackSpec};
 pub use stem::{Stem, StemSpec, StemTape};
-pub use top::{Top, TopSpec, TopTape};
+pub use top::{HIDDEN, Top, TopSpec, TopTape};

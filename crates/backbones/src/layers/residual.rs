@@ -34,6 +34,7 @@ pub struct ResidualSpec {
 }
 
 /// `after(skip·x + branch·dropout(inner(f(before(x)))))`, each of the three a norm or nothing.
+#[derive(Clone)]
 pub struct Residual {
     before: Option<LayerNorm>,
     inner: Option<LayerNorm>,
@@ -41,8 +42,10 @@ pub struct Residual {
     width: usize,
     skip: f32,
     branch: f32,
-    dropout: f64,
-    place: String,
+    /// Probability of dropping a value of the branch.
+    pub dropout: f64,
+    /// Names the dropout stream.
+    pub place: String,
 }
 
 /// What a norm's backward pass needs: its input and that input's statistics.

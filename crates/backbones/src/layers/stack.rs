@@ -2,7 +2,7 @@
 
 use crate::encoder::{Network, Outputs};
 use crate::graph::Graph;
-use crate::layers::{Block, BlockNames, BlockSpec, ImageShape, Stem, StemSpec, Top, TopSpec};
+use crate::layers::{Block, BlockNames, BlockSpec, ImageShape, Linear, Stem, StemSpec, Top, TopSpec};
 use crate::{Declarations, Result};
 use std::sync::Arc;
 
@@ -25,10 +25,16 @@ pub struct StackSpec<'a> {
 
 /// Stem, blocks and top.
 pub struct Stack {
-    stem: Arc<Stem>,
-    blocks: Vec<Arc<Block>>,
-    top: Option<Arc<Top>>,
-    width: usize,
+    /// What turns the input into tokens.
+    pub stem: Arc<Stem>,
+    /// From the stem's width to that of the blocks, where they differ.
+    pub projection: Option<Linear>,
+    /// The blocks, each applied once.
+    pub blocks: Vec<Arc<Block>>,
+    /// What turns a sequence's first token into its features.
+    pub top: Option<Arc<Top>>,
+    /// Width of the blocks.
+    pub width: usize,
 }
 
 impl Stack {
@@ -41,13 +47,17 @@ impl Stack {
             .map(|i| Arc::new(Block::declare(declared, &block(i), &spec.block_names, &spec.block)))
             .collect();
         let top = spec.top.as_ref().map(|top| Arc::new(Top::declare(declared, top, width, spec.block.init)));
-        Stack { stem, blocks, top, width }
+        Stack { stem, projection: None, blocks, top, width }
     }
 }
 
 impl Network for Stack {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
-        let mut hidden = graph.stem(&self.stem, self.width)?;
+        let width = self.projection.map_or(self.width, |projection| projection.input);
+        let mut hidden = graph.stem(&self.stem, width)?;
+        if let Some(projection) = &self.projection {
+            hidden = graph.linear(projection, &hidden)?;
+        }
         for block in &self.blocks {
             hidden = graph.block(block, &hidden)?;
         }
@@ -57,6 +67,13 @@ impl Network for Stack {
 
     fn width(&self) -> usize {
         self.width
+    }
+
+    fn longest(&self) -> Option<usize> {
+        match &*self.stem {
+            Stem::Words(stem) => stem.longest(),
+            Stem::Patches(_) => None,
+        }
     }
 
     fn image(&self) -> Option<ImageShape> {

@@ -8,10 +8,19 @@ use xexp_kernels::{Activation, Buffer};
 
 /// Which top, under which path.
 pub enum TopSpec<'a> {
-    /// `tanh(dense(first token))`. Source: Devlin et al. 2019.
+    /// `tanh(dense(first token))`, pretrained with the blocks. Source: Devlin et al. 2019.
     Pooler {
         /// Path of the dense layer.
         path: &'a str,
+    },
+    /// `φ(dense(dropout(first token)))`, a layer of the head. Source: Liu et al. 2019, whose φ is tanh.
+    Hidden {
+        /// Path of the dense layer.
+        path: &'a str,
+        /// `φ`.
+        activation: Activation,
+        /// Probability of dropping a value of the first token.
+        dropout: f64,
     },
     /// `LN(first token)`, the closing norm of a Pre-LN stack. Source: Dosovitskiy et al. 2021, eq. 4.
     Norm {
@@ -22,8 +31,11 @@ pub enum TopSpec<'a> {
     },
 }
 
+/// How a new layer of a head in front of its last one is drawn: it keeps the second moment of what it is given.
+pub const HIDDEN: Init = Init::Orthogonal { gain: 1.0 };
+
 enum Kind {
-    Pooler(Linear),
+    Dense(Linear, Activation, f64),
     Norm(LayerNorm),
 }
 
@@ -47,7 +59,12 @@ impl Top {
             TopSpec::Pooler { path } => {
                 // Ports that were pretrained without a sentence task leave the pooler out.
                 let origin = Origin::CheckpointOrNew;
-                (Kind::Pooler(Linear::declare(declared, path, (width, width), init, origin)), "pooler")
+                let dense = Linear::declare(declared, path, (width, width), init, origin);
+                (Kind::Dense(dense, Activation::Tanh, 0.0), "pooler")
+            }
+            TopSpec::Hidden { path, activation, dropout } => {
+                let dense = Linear::declare(declared, path, (width, width), HIDDEN, Origin::Checkpoint);
+                (Kind::Dense(dense, *activation, *dropout), *path)
             }
             TopSpec::Norm { path, eps } => (
                 Kind::Norm(LayerNorm::declare(declared, path, width, *eps, Origin::Checkpoint)),
@@ -60,7 +77,7 @@ impl Top {
     /// Its weights.
     pub fn ids(&self) -> Vec<WeightId> {
         match &self.kind {
-            Kind::Pooler(dense) => dense.ids().collect(),
+            Kind::Dense(dense, ..) => dense.ids().collect(),
             Kind::Norm(norm) => norm.ids().to_vec(),
         }
     }
@@ -82,10 +99,13 @@ impl Top {
             row.copy_from_slice(&hidden[start * width..(start + 1) * width]);
         }
         let (features, saved) = match &self.kind {
-            Kind::Pooler(dense) => {
+            Kind::Dense(dense, activation, p) => {
+                if let Some(dropout) = pass.dropout(&self.place, *p) {
+                    dropout.apply(&mut first, width);
+                }
                 let (mut pooled, mut features) = (pass.buffer(first.len()), pass.buffer(first.len()));
                 dense.forward(params, &first, &mut pooled)?;
-                Activation::Tanh.forward(&pooled, &mut features);
+                activation.forward(&pooled, &mut features);
                 (features, pooled)
             }
             Kind::Norm(norm) => norm.forward(params, &first, pass.pool)?,
@@ -107,12 +127,15 @@ impl Top {
         pass: &Pass<'_>,
     ) -> Result<Option<Buffer>> {
         let dfirst = match &self.kind {
-            Kind::Pooler(dense) => {
-                Activation::Tanh.backward(&tape.saved, &mut dfeatures);
+            Kind::Dense(dense, activation, p) => {
+                activation.backward(&tape.saved, &mut dfeatures);
                 let mut dfirst = pass.buffer(dfeatures.len());
                 let dy = GradColumns::all(&dfeatures, self.width);
                 let dx = wanted.then_some((&mut dfirst[..], false));
                 dense.backward(params, grads, &tape.first, dy, dx)?;
+                if let (true, Some(dropout)) = (wanted, pass.dropout(&self.place, *p)) {
+                    dropout.apply(&mut dfirst, self.width);
+                }
                 dfirst
             }
             Kind::Norm(norm) => {

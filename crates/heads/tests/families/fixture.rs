@@ -66,8 +66,13 @@ impl Fixture {
         self.tensors.iter().filter_map(under).collect()
     }
 
-    /// The model, read from a folder such as transformers would have saved.
+    /// The model of the folder.
     pub fn classifier(&self) -> Classifier {
+        Classifier::open(&self.folder()).unwrap().0
+    }
+
+    /// A folder such as transformers would have saved.
+    pub fn folder(&self) -> Folder {
         let tensors: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
             .shapes
             .iter()
@@ -86,8 +91,7 @@ impl Fixture {
         let companions = ["tokenizer.json", "preprocessor_config.json"].map(|name| (name, &companion));
         let mut files = vec![("config.json", leak(config)), ("model.safetensors", leak(weights))];
         files.extend(companions.map(|(name, bytes)| (name, leak(bytes.clone()))));
-        let folder = Folder::in_memory(&self.case, Vec::leak(files)).unwrap();
-        Classifier::open(&folder).unwrap().0
+        Folder::in_memory(&self.case, Vec::leak(files)).unwrap()
     }
 
     /// The batch.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixture::Fixture;
 use xexp_backbones::families::BACKBONES;
 use xexp_backbones::{Grads, Mode, Pass, Seed};
+use xexp_heads::{Classifier, HeadInit};
 use xexp_kernels::{Pool, cross_entropy, sum_of_squares};
 
 /// What a training step makes of a fixture.
@@ -91,6 +92,40 @@ fn a_saved_model_has_all_tensors_of_transformers() {
         let ours: BTreeMap<String, Vec<usize>> =
             classifier.params.by_name().map(|(name, w)| (name.to_string(), w.layer.shape())).collect();
         assert_eq!(ours, fixture.shapes, "{}", fixture.case);
+    }
+}
+
+/// The layers of a head in front of its last one are new with it: orthogonal, or by transformers' N(0, 0.02²), where the
+/// standard deviation of 64 values is known to 1/√128 of itself. The backbone is the checkpoint's in either case.
+#[test]
+fn a_new_head_is_new_in_all_its_layers_and_the_backbone_is_not() {
+    for fixture in Fixture::all() {
+        let opened = fixture.classifier();
+        let head = &opened.family.head;
+        let (mut new, report) = Classifier::with_new_head(&fixture.folder(), 5, Seed(3)).unwrap();
+        assert!(report.new.iter().all(|name| head.holds(name)), "{}: {:?}", fixture.case, report.new);
+        let values = |model: &Classifier, name: &str| {
+            model.params.values(model.params.find(name).unwrap().0).unwrap().to_vec()
+        };
+        for (name, _) in opened.params.by_name().filter(|(name, _)| !head.holds(name)) {
+            assert_eq!(values(&opened, name), values(&new, name), "{}: {name}", fixture.case);
+        }
+        for path in head.hidden {
+            let weight = format!("{path}.weight");
+            let drawn = values(&new, &weight);
+            let width = drawn.len().isqrt();
+            for (i, j) in (0..width).flat_map(|i| (0..width).map(move |j| (i, j))) {
+                let product: f32 = (0..width).map(|k| drawn[i * width + k] * drawn[j * width + k]).sum();
+                let expected = if i == j { 1.0 } else { 0.0 };
+                // Rows of norm 1 to rounding.
+                assert!((product - expected).abs() < 1e-5, "{}: {i} {j} {product}", fixture.case);
+            }
+            assert!(values(&new, &format!("{path}.bias")).iter().all(|bias| *bias == 0.0));
+            new.initialize_hidden(HeadInit::Hf, Seed(3)).unwrap();
+            let drawn = values(&new, &weight);
+            let std = (sum_of_squares(&drawn) / drawn.len() as f64).sqrt();
+            assert!((std / 0.02 - 1.0).abs() < 5.0 / 128f64.sqrt(), "{}: {std}", fixture.case);
+        }
     }
 }
 
