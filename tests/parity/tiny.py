@@ -40,6 +40,7 @@ CASES = {
         "seq_classif_dropout": 0.0,
     }),
     "electra": ("electra", ENCODER | {"embedding_size": 4}),
+    "mpnet": ("mpnet", ENCODER),
     "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
     "vit": ("vit", VISION),
     "xlm-roberta": ("xlm-roberta", ENCODER),

@@ -68,24 +68,6 @@ impl Config {
         }
     }
 
-    /// A positive whole number, or `default`.
-    pub fn size_or(&self, field: &str, default: usize) -> Result<usize> {
-        match self.fields.get(field) {
-            None | Some(Value::Null) => Ok(default),
-            _ => self.size(field),
-        }
-    }
-
-    /// True or false, or `default`.
-    pub fn flag(&self, field: &str, default: bool) -> Result<bool> {
-        match self.fields.get(field) {
-            None | Some(Value::Null) => Ok(default),
-            Some(value) => {
-                value.as_bool().ok_or_else(|| self.unexpected(field, "true or false", Some(value)))
-            }
-        }
-    }
-
     /// Refuses a field of another value than the one that can be built, which is also what an absent field means.
     ///
     /// # Errors
@@ -130,6 +112,24 @@ impl Config {
             return Ok(p);
         }
         Err(self.unexpected(field, "a probability in [0, 1)", self.fields.get(field)))
+    }
+
+    /// A positive whole number, or `default` where the field is absent or null.
+    pub fn size_or(&self, field: &str, default: usize) -> Result<usize> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(_) => self.size(field),
+        }
+    }
+
+    /// True or false, or `default` where the field is absent or null.
+    pub fn flag(&self, field: &str, default: bool) -> Result<bool> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => {
+                value.as_bool().ok_or_else(|| self.unexpected(field, "true or false", Some(value)))
+            }
+        }
     }
 
     /// A string, or `default`.

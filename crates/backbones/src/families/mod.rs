@@ -4,6 +4,7 @@ mod albert;
 mod bert;
 mod distilbert;
 mod electra;
+mod mpnet;
 mod roberta;
 mod vit;
 
@@ -178,6 +179,7 @@ pub const BACKBONES: &[Family] = &[
     bert::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    mpnet::FAMILY,
     roberta::CAMEMBERT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,

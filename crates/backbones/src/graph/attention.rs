@@ -1,6 +1,7 @@
 //! Multi-head attention over queries, keys and values that earlier operations have made.
 
 use super::{Graph, Var};
+use crate::{Result, WeightId};
 use std::sync::Arc;
 use xexp_kernels::add;
 use xexp_kernels::attention::{Attention, Bias};
@@ -37,6 +38,31 @@ impl AttentionBias {
 }
 
 impl Graph<'_, '_> {
+    /// Terms of the logits `(heads·n, n)` from a learned table `(count, heads)`: query `i` and key `j` of head `h` have
+    /// `table[rows[i·n + j], h]`. The rows lie within the table.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn table_bias(&mut self, table: WeightId, heads: usize, rows: Vec<u32>, n: usize) -> Result<Var> {
+        let mut terms = self.pass.buffer(heads * n * n);
+        let values = self.params.values(table)?;
+        for (h, terms) in terms.chunks_exact_mut((n * n).max(1)).enumerate() {
+            terms.iter_mut().zip(&rows).for_each(|(term, &row)| *term = values[row as usize * heads + h]);
+        }
+        drop(values);
+        let wanted = self.wants(&[], [table]);
+        Ok(self.record(terms, n, wanted, move |descent, dterms| {
+            if let Some(slot) = descent.grads.slot(table) {
+                for (h, dterms) in dterms.chunks_exact((n * n).max(1)).enumerate() {
+                    for (dterm, &row) in dterms.iter().zip(&rows) {
+                        slot[row as usize * heads + h] += dterm;
+                    }
+                }
+            }
+            Ok(())
+        }))
+    }
+
     /// The contexts `(tokens, heads·head_width)` of `q (tokens, heads·head_width)`, `k` and `v (tokens,
     /// kv_heads·head_width)`; sequence `s` is the rows `offsets[s]..offsets[s + 1]`. See [`xexp_kernels::attention`].
     pub fn attention(
