@@ -132,6 +132,21 @@ impl Input {
         }
     }
 
+    /// The row of each sequence's last token that is not `pad`: the token by which transformers reads a decoder. A text
+    /// that ends in the padding token, which may be the end token too, is read by what comes before; one of nothing else
+    /// by its first token.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when these are images.
+    pub fn last_tokens(&self, pad: Option<u32>) -> Result<Vec<u32>> {
+        let ids = &self.words()?.ids;
+        let last = |range: &[usize]| {
+            let found = (range[0]..range[1]).rev().find(|row| Some(ids[*row]) != pad);
+            found.unwrap_or(range[0]) as u32
+        };
+        Ok(self.offsets.windows(2).map(last).collect())
+    }
+
     /// Number of sequences.
     pub fn batch(&self) -> usize {
         self.offsets.len() - 1
@@ -154,6 +169,14 @@ mod tests {
         let words = input.words().unwrap();
         assert_eq!((&words.ids[..], &words.type_ids[..]), (&[5, 6, 7, 8][..], &[0, 1, 0, 1][..]));
         assert_eq!((&words.positions[..], &input.offsets[..]), (&[0, 1, 1, 2][..], &[0, 2, 4][..]));
+    }
+
+    #[test]
+    fn the_last_token_is_the_last_that_is_no_padding() {
+        let texts: [&[u32]; 4] = [&[5, 6], &[7, 2, 2], &[2, 2], &[2, 8]];
+        let input = Input::pack(texts.map(|ids| (ids, &[0; 3][..ids.len()]))).unwrap();
+        assert_eq!(input.last_tokens(Some(2)).unwrap(), [1, 2, 5, 8]);
+        assert_eq!(input.last_tokens(None).unwrap(), [1, 4, 6, 8]);
     }
 
     #[test]

@@ -33,7 +33,9 @@ impl Layer {
     pub fn fan(&self) -> Option<Fan> {
         self.check().ok()?;
         match self {
-            Self::Linear { input, output } => Some(fan(*input as f64, *output as f64)),
+            Self::Linear { input, output } | Self::Transposed { input, output } => {
+                Some(fan(*input as f64, *output as f64))
+            }
             Self::Conv { input, output, kernel, stride, groups } => {
                 let taps = volume(kernel);
                 Some(fan((input / groups) as f64 * taps, (output / groups) as f64 * taps / volume(stride)))
@@ -272,6 +274,7 @@ mod tests {
         // y[o] = Σ_i W[o, i] x[i], gates stacked along o.
         for (layer, rows, columns) in [
             (Layer::Linear { input: 7, output: 3 }, 3, 7),
+            (Layer::Transposed { input: 7, output: 3 }, 3, 7),
             (Layer::Recurrent { input: 5, hidden: 2, gates: 4 }, 8, 5),
             (Layer::Recurrent { input: 2, hidden: 2, gates: 3 }, 6, 2),
         ] {

@@ -15,6 +15,13 @@ pub enum Layer {
         /// Width of `y`.
         output: usize,
     },
+    /// Weight `(input, output)` of `y = Wᵀ x`: a dense layer that is stored the other way round, as GPT-2's are.
+    Transposed {
+        /// Width of `x`.
+        input: usize,
+        /// Width of `y`.
+        output: usize,
+    },
     /// Weight `(output, input / groups, kernel…)` of a convolution over one to three axes.
     ///
     /// Depthwise with multiplier `m`: `groups = input`, `output = m · input`.
@@ -86,6 +93,7 @@ impl Layer {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Linear { .. } => "linear",
+            Self::Transposed { .. } => "transposed",
             Self::Conv { .. } => "conv",
             Self::TransposedConv { .. } => "transposed conv",
             Self::Embedding { .. } => "embedding",
@@ -101,6 +109,7 @@ impl Layer {
         let per_group = |channels: usize, groups: usize| channels.checked_div(groups).unwrap_or(0);
         match self {
             Self::Linear { input, output } => vec![*output, *input],
+            Self::Transposed { input, output } => vec![*input, *output],
             Self::Conv { input, output, kernel, groups, .. } => {
                 [&[*output, per_group(*input, *groups)], kernel.as_slice()].concat()
             }
@@ -132,7 +141,9 @@ impl Layer {
     /// [`Error::Layer`] with the first field that is wrong.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Linear { input, output } => self.check_sizes(&[("input", *input), ("output", *output)]),
+            Self::Linear { input, output } | Self::Transposed { input, output } => {
+                self.check_sizes(&[("input", *input), ("output", *output)])
+            }
             Self::Conv { input, output, kernel, stride, groups }
             | Self::TransposedConv { input, output, kernel, stride, groups } => {
                 self.check_sizes(&[("input", *input), ("output", *output), ("groups", *groups)])?;
@@ -195,6 +206,8 @@ mod tests {
         // torch.nn.Linear(768, 10), Conv2d(64, 128, 3, groups=64), ConvTranspose1d(8, 6, 4, groups=2),
         // Embedding(30522, 384), LSTM(5, 7): weight_ih_l0 and weight_hh_l0.
         assert_eq!(Layer::Linear { input: 768, output: 10 }.shape(), [10, 768]);
+        // transformers' Conv1D(nf=10, nx=768).
+        assert_eq!(Layer::Transposed { input: 768, output: 10 }.shape(), [768, 10]);
         assert_eq!(conv(64, 128, &[3, 3], &[1, 1], 64).shape(), [128, 1, 3, 3]);
         let up = Layer::TransposedConv { input: 8, output: 6, kernel: vec![4], stride: vec![2], groups: 2 };
         assert_eq!(up.shape(), [8, 3, 4]);

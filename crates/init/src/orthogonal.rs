@@ -25,7 +25,7 @@ impl Blocks {
         let count = match layer {
             Layer::Conv { groups, .. } | Layer::TransposedConv { groups, .. } => *groups,
             Layer::Recurrent { gates, .. } => *gates,
-            Layer::Linear { .. } | Layer::Embedding { .. } => 1,
+            Layer::Linear { .. } | Layer::Transposed { .. } | Layer::Embedding { .. } => 1,
             Layer::Tokens { .. } | Layer::Vector { .. } => return None,
         };
         let columns = shape[1..].iter().try_fold(1usize, |columns, size| columns.checked_mul(*size))?;

@@ -30,8 +30,11 @@ pub mod embedding;
 mod error;
 pub mod layer_norm;
 pub mod linear;
+pub mod linear_transposed;
 mod product;
 mod reduce;
+pub mod rms_norm;
+pub mod rotary;
 mod storage;
 
 pub use activation::Activation;

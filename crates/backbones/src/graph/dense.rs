@@ -2,7 +2,7 @@
 
 use super::{Graph, Var};
 use crate::Result;
-use crate::layers::Linear;
+use crate::layers::{Linear, Transposed};
 use xexp_kernels::Activation;
 use xexp_kernels::linear::GradColumns;
 
@@ -18,6 +18,21 @@ impl Graph<'_, '_> {
             let slot = dx.as_mut().map(|(dx, accumulate)| (&mut dx[..], *accumulate));
             let dy = GradColumns::all(&dy, layer.output);
             layer.backward(descent.params, descent.grads, &input, dy, slot)?;
+            descent.close(place, dx.map(|(dx, _)| dx));
+            Ok(())
+        }))
+    }
+
+    /// `x W + b`, of a weight that is stored the other way round.
+    pub fn transposed(&mut self, layer: &Transposed, x: &Var) -> Result<Var> {
+        let mut y = self.pass.buffer(x.rows() * layer.output);
+        layer.forward(self.params, x.values(), &mut y)?;
+        let wanted = self.wants(&[x], layer.ids());
+        let (layer, input, place) = (*layer, x.values().clone(), x.place());
+        Ok(self.record(y, layer.output, wanted, move |descent, dy| {
+            let mut dx = descent.open(place);
+            let slot = dx.as_mut().map(|(dx, accumulate)| (&mut dx[..], *accumulate));
+            layer.backward(descent.params, descent.grads, &input, &dy, slot)?;
             descent.close(place, dx.map(|(dx, _)| dx));
             Ok(())
         }))

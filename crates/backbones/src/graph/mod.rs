@@ -12,6 +12,7 @@ mod attention;
 mod combine;
 mod dense;
 mod norms;
+mod rotary;
 mod rows;
 mod stack;
 

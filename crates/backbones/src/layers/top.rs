@@ -78,7 +78,7 @@ impl Top {
     pub fn ids(&self) -> Vec<WeightId> {
         match &self.kind {
             Kind::Dense(dense, ..) => dense.ids().collect(),
-            Kind::Norm(norm) => norm.ids().to_vec(),
+            Kind::Norm(norm) => norm.ids().collect(),
         }
     }
 

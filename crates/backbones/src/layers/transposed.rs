@@ -1,0 +1,63 @@
+//! A dense layer whose weight is stored the other way round.
+
+use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
+use xexp_init::{Init, Layer};
+use xexp_kernels::{column_sums, linear_transposed as kernel};
+
+/// `y = x W + b`, `x (rows, input)`, `W (input, output)`: transformers' `Conv1D`.
+#[derive(Clone, Copy, Debug)]
+pub struct Transposed {
+    weight: WeightId,
+    bias: WeightId,
+    /// Width of `y`.
+    pub output: usize,
+}
+
+impl Transposed {
+    /// Declares `path.weight`, drawn by `init` when new, and `path.bias`, zero when new.
+    pub fn declare(
+        declared: &mut Declarations,
+        path: &str,
+        (input, output): (usize, usize),
+        init: Init,
+        origin: Origin,
+    ) -> Self {
+        let layer = Layer::Transposed { input, output };
+        let weight = declared.weight(format!("{path}.weight"), layer, init, origin);
+        let layer = Layer::Vector { len: output };
+        let bias = declared.weight(format!("{path}.bias"), layer, Init::Constant(0.0), origin);
+        Transposed { weight, bias, output }
+    }
+
+    /// Writes `y (rows, output)`.
+    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
+        kernel::forward(x, &params.values(self.weight)?, &params.values(self.bias)?, y);
+        Ok(())
+    }
+
+    /// Adds the weights' gradients, and writes (or adds, with `accumulate`) `dx` where it is wanted.
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        x: &[f32],
+        dy: &[f32],
+        dx: Option<(&mut [f32], bool)>,
+    ) -> Result<()> {
+        if let Some(dw) = grads.slot(self.weight) {
+            kernel::backward_weight(dy, self.output, x, dw);
+        }
+        if let Some(db) = grads.slot(self.bias) {
+            column_sums(dy, db);
+        }
+        if let Some((dx, accumulate)) = dx {
+            kernel::backward_input(dy, self.output, &params.values(self.weight)?, dx, accumulate);
+        }
+        Ok(())
+    }
+
+    /// Its weights.
+    pub fn ids(&self) -> [WeightId; 2] {
+        [self.weight, self.bias]
+    }
+}
