@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use xexp_backbones::checkpoint::Checkpoint;
 
 use crate::failure::Failure;
 
@@ -29,6 +30,13 @@ pub fn target() -> String {
 /// SHA-256 of some bytes, in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a checkpoint: of its file, or of all its files end to end.
+pub fn weights_sha256(checkpoint: &Checkpoint) -> String {
+    let mut hasher = Sha256::new();
+    checkpoint.contents().for_each(|bytes| hasher.update(bytes));
+    hex(&hasher.finalize())
 }
 
 /// Bytes in lower-case hexadecimal.

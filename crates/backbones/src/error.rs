@@ -33,6 +33,14 @@ pub enum Error {
         /// What the format's reader found.
         reason: String,
     },
+    /// An index of several safetensors files that does not say where the tensors are.
+    #[error("{path}: {reason}")]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// `config.json` lacks a field, or has one that we cannot use.
     #[error("{path}: {reason}")]
     Config {
@@ -131,7 +139,7 @@ impl Error {
             Error::Pickle { .. } => "convert it once, in Python: from transformers import AutoModel; \
                  AutoModel.from_pretrained('DIR').save_pretrained('NEW_DIR', safe_serialization=True)"
                 .to_string(),
-            Error::Corrupt { .. } => "fetch the file again, and compare its size and checksum".to_string(),
+            Error::Corrupt { .. } | Error::Index { .. } => "fetch the file again, and compare its size and checksum".to_string(),
             Error::MissingTensors { .. } | Error::Shape { .. } => {
                 "config.json and model.safetensors must come from the same model".to_string()
             }

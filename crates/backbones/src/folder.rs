@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// A folder with `config.json`, `model.safetensors`, and `tokenizer.json` or `preprocessor_config.json`.
+/// A folder with `config.json`, `model.safetensors` (or several files and their index), and `tokenizer.json` or `preprocessor_config.json`.
 pub struct Folder {
     /// The folder, or the name of a model in memory.
     pub path: PathBuf,
@@ -34,6 +34,7 @@ pub const COMPANIONS: &[&str] = &[
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
 
 impl Folder {
     /// Reads the configuration, and sees that weights and the family's tokenizer or preprocessor are there.
@@ -45,9 +46,12 @@ impl Folder {
         let config = Config::read(&required(path, CONFIG)?)?;
         let pickle = path.join("pytorch_model.bin");
         match required(path, WEIGHTS) {
+            Err(_) if path.join(INDEX).is_file() => (),
             Err(_) if pickle.is_file() => return Err(Error::Pickle { path: pickle }),
-            found => found?,
-        };
+            found => {
+                found?;
+            }
+        }
         Self::with_config(path, config)
     }
 
@@ -110,7 +114,7 @@ impl Folder {
     /// The weights, opened.
     ///
     /// # Errors
-    /// [`Error::Missing`], or as [`Checkpoint::open`].
+    /// [`Error::Missing`], or as [`Checkpoint::open`] and [`Checkpoint::open_sharded`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let path = self.path.join(WEIGHTS);
         match self.memory {
@@ -118,6 +122,10 @@ impl Folder {
                 let found = files.iter().find(|(name, _)| *name == WEIGHTS);
                 let (_, bytes) = found.ok_or_else(|| Error::Missing { path: path.clone() })?;
                 Checkpoint::from_static(&path, bytes)
+            }
+            // A folder with both is read as transformers reads it, from the one file.
+            None if !path.is_file() && self.path.join(INDEX).is_file() => {
+                Checkpoint::open_sharded(&self.path.join(INDEX))
             }
             None => Checkpoint::open(&path),
         }

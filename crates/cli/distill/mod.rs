@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         objective: &objective,
         settings: &settings,
         identity: vec![
-            ("teacher", json!(provenance::sha256(folder.checkpoint()?.bytes()))),
+            ("teacher", json!(provenance::weights_sha256(&folder.checkpoint()?))),
             ("pooling", json!(pooling.to_string())),
             ("student", json!(student.config)),
             ("begin", json!([json!(args.student.begin), json!(student.take), json!(student.goes_on_from())])),

@@ -89,7 +89,7 @@ impl Plan {
 
     /// SHA-256 of the weights that it goes on from.
     pub fn goes_on_from(&self) -> Option<String> {
-        self.made.as_ref().map(|made| provenance::sha256(made.checkpoint.bytes()))
+        self.made.as_ref().map(|made| provenance::weights_sha256(&made.checkpoint))
     }
 
     /// Width of its stream.

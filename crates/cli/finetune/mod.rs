@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         args::Backbone::Random => plan.model.open_without_weights()?,
     };
     plan.model_sha256 = match args.training.backbone {
-        args::Backbone::Pretrained => provenance::sha256(folder.checkpoint()?.bytes()),
+        args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.
         args::Backbone::Random => provenance::sha256(stdout::json(&folder.config.fields)?.as_bytes()),
     };

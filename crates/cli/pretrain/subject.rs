@@ -59,7 +59,7 @@ impl Subject {
             vocabulary: folder.config.size("vocab_size")?,
             positions: folder.config.size("max_position_embeddings")?,
             origin: format!("It goes on from {given}: {report}."),
-            identity: json!(provenance::sha256(folder.checkpoint()?.bytes())),
+            identity: json!(provenance::weights_sha256(&folder.checkpoint()?)),
             config,
             model,
         })

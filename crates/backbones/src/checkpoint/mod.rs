@@ -1,5 +1,6 @@
 //! Checkpoints in safetensors.
 
+mod file;
 mod read;
 mod report;
 mod write;

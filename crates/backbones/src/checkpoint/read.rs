@@ -1,53 +1,26 @@
-//! Reading a safetensors file.
+//! Reading a checkpoint: one safetensors file, or several with an index.
 
+use super::file::File;
 use crate::{Error, Result};
-use memmap2::Mmap;
-use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensors};
-use std::ops::Deref;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-enum Bytes {
-    Map(Mmap),
-    Memory(Vec<u8>),
-    Static(&'static [u8]),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        match self {
-            Bytes::Map(map) => map,
-            Bytes::Memory(bytes) => bytes,
-            Bytes::Static(bytes) => bytes,
-        }
-    }
-}
-
-/// An open safetensors file: header read, tensors still on disk.
+/// An open checkpoint: headers read, tensors still on disk.
 pub struct Checkpoint {
     path: PathBuf,
-    bytes: Bytes,
-    start: usize,
-    metadata: Metadata,
+    files: Vec<File>,
+    /// The file of each tensor.
+    places: BTreeMap<String, usize>,
 }
 
 impl Checkpoint {
-    /// Maps the file and reads its header.
+    /// Maps a safetensors file and reads its header.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Corrupt`] when header and length do not fit.
     pub fn open(path: &Path) -> Result<Self> {
-        let read = |source| Error::Read { path: path.into(), source };
-        let file = std::fs::File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.len() == 0 {
-            return Err(corrupt(path, "the file is empty".to_string()));
-        }
-        // SAFETY: the map is read-only. A process that truncates the file meanwhile would end this one by a
-        // signal, as with every program that maps its weights; our own writes replace files by rename.
-        #[allow(unsafe_code)]
-        let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Self::parse(path, Bytes::Map(map))
+        Self::whole(path, vec![File::open(path)?])
     }
 
     /// The same of bytes in memory; `path` is for messages.
@@ -55,7 +28,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Self::parse(path, Bytes::Memory(bytes))
+        Self::whole(path, vec![File::from_bytes(path, bytes)?])
     }
 
     /// The same of bytes that are part of the program.
@@ -63,43 +36,77 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn from_static(path: &Path, bytes: &'static [u8]) -> Result<Self> {
-        Self::parse(path, Bytes::Static(bytes))
+        Self::whole(path, vec![File::from_static(path, bytes)?])
     }
 
-    /// The whole file, as hashes are taken of it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn parse(path: &Path, bytes: Bytes) -> Result<Self> {
-        let (header, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| corrupt(path, e.to_string()))?;
-        let start = header + 8;
-        let end = start + metadata.data_len();
-        if end != bytes.len() {
-            return Err(corrupt(
-                path,
-                format!("the header calls for {end} bytes, the file has {}", bytes.len()),
-            ));
+    /// A checkpoint in several files: `path` is the `model.safetensors.index.json` beside them, whose `weight_map` says in
+    /// which file each tensor lies.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; [`Error::Missing`] for a file that the index names; [`Error::Index`] for an index of
+    /// another form, a tensor that is not in its file, or one that is in two.
+    pub fn open_sharded(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let index: Value = serde_json::from_str(&text).map_err(|e| wrong(path, e.to_string()))?;
+        let map = index.get("weight_map").and_then(Value::as_object);
+        let map = map.filter(|map| !map.is_empty()).ok_or_else(|| {
+            wrong(path, "expected an index with a weight_map of tensors to files".to_string())
+        })?;
+        let mut files = BTreeMap::new();
+        for (tensor, file) in map {
+            // A name that leads out of the folder is none of a model's files.
+            let file = file.as_str().filter(|name| Path::new(name).file_name() == Some(name.as_ref()));
+            let file = file.ok_or_else(|| wrong(path, format!("{tensor} is not mapped to a file name")))?;
+            files.entry(file).or_insert_with(Vec::new).push(tensor);
         }
-        Ok(Checkpoint { path: path.into(), bytes, start, metadata })
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut opened = Vec::with_capacity(files.len());
+        for (name, tensors) in files {
+            let part = folder.join(name);
+            if !part.is_file() {
+                return Err(Error::Missing { path: part });
+            }
+            let file = File::open(&part)?;
+            if let Some(absent) = tensors.iter().find(|tensor| file.shape(tensor).is_none()) {
+                return Err(wrong(path, format!("{absent} is not in {name}, where the index has it")));
+            }
+            opened.push(file);
+        }
+        Self::whole(path, opened)
     }
 
-    /// The file.
+    fn whole(path: &Path, files: Vec<File>) -> Result<Self> {
+        let mut places = BTreeMap::new();
+        for (index, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(other) = places.insert(name.clone(), index) {
+                    let (a, b) = (files[other].path().display(), file.path().display());
+                    return Err(wrong(path, format!("{name} is both in {a} and in {b}")));
+                }
+            }
+        }
+        Ok(Checkpoint { path: path.into(), files, places })
+    }
+
+    /// The contents of its files, in the order of their names, as hashes are taken of them.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(File::bytes)
+    }
+
+    /// The file, or the index of several.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Names of all tensors, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names = self.metadata.offset_keys();
-        names.sort_unstable();
-        names
+        self.places.keys().cloned().collect()
     }
 
     /// A tensor's shape; `None` when there is none of this name.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.metadata.info(name).map(|info| info.shape.clone())
+        self.places.get(name).and_then(|place| self.files[*place].shape(name))
     }
 
     /// A tensor's values, widened to `f32`.
@@ -107,113 +114,85 @@ impl Checkpoint {
     /// # Errors
     /// A missing tensor, one that is not of floats, or one that holds values that are not finite.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let missing = || Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() };
-        let info = self.metadata.info(name).ok_or_else(missing)?;
-        let bytes = &self.bytes[self.start + info.data_offsets.0..self.start + info.data_offsets.1];
-        let values: Vec<f32> = match info.dtype {
-            Dtype::F32 => words(bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F64 => words(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
-            // A bf16 is the upper half of an f32.
-            Dtype::BF16 => {
-                words(bytes).map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)).collect()
-            }
-            Dtype::F16 => words(bytes).map(|b| half(u16::from_le_bytes(b))).collect(),
-            other => {
-                let (path, name) = (self.path.clone(), name.to_string());
-                return Err(Error::DType { path, name, found: format!("{other:?}") });
-            }
-        };
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NotFinite { path: self.path.clone(), name: name.to_string() });
+        match self.places.get(name) {
+            Some(place) => self.files[*place].values(name),
+            None => Err(Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() }),
         }
-        Ok(values)
     }
 }
 
-fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
-    bytes.as_chunks::<N>().0.iter().copied()
-}
-
-/// IEEE 754 binary16 to binary32, exactly.
-fn half(bits: u16) -> f32 {
-    let (sign, exponent, fraction) =
-        (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    match exponent {
-        // Subnormal: fraction · 2⁻²⁴, exact in f32.
-        0 => f32::from_bits(sign | (fraction as f32 * 2f32.powi(-24)).to_bits()),
-        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
-    }
-}
-
-fn corrupt(path: &Path, reason: String) -> Error {
-    Error::Corrupt { path: path.into(), reason }
+fn wrong(path: &Path, reason: String) -> Error {
+    Error::Index { path: path.into(), reason }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
+    use safetensors::Dtype;
     use safetensors::tensor::TensorView;
+    use serde_json::json;
 
-    fn file(dtype: Dtype, raw: &[u8], shape: &[usize]) -> Vec<u8> {
-        let view = TensorView::new(dtype, shape.to_vec(), raw).unwrap();
-        safetensors::serialize([("w", view)], None).unwrap()
-    }
+    const INDEX: &str = "model.safetensors.index.json";
 
-    fn values(bytes: Vec<u8>) -> Result<Vec<f32>> {
-        Checkpoint::from_bytes("w.safetensors".as_ref(), bytes)?.values("w")
-    }
-
-    #[test]
-    fn every_kind_of_float_reads_to_the_same_values() {
-        let expected = [1.5f32, -2.0, 0.25, 0.0];
-        // The bits by IEEE 754 and by bf16's definition, the upper half of an f32.
-        let f16 = [0x3e00u16, 0xc000, 0x3400, 0].map(u16::to_le_bytes).concat();
-        let bf16 = [0x3fc0u16, 0xc000, 0x3e80, 0].map(u16::to_le_bytes).concat();
-        let f32 = expected.map(f32::to_le_bytes).concat();
-        let f64 = expected.map(|v| f64::from(v).to_le_bytes()).concat();
-        for (dtype, raw) in [(Dtype::F16, f16), (Dtype::BF16, bf16), (Dtype::F32, f32), (Dtype::F64, f64)] {
-            assert_eq!(values(file(dtype, &raw, &[2, 2])).unwrap(), expected, "{dtype:?}");
-        }
-    }
-
-    #[test]
-    fn whole_numbers_and_what_is_no_number_are_refused_by_name() {
-        let found = values(file(Dtype::I64, &[0; 16], &[2]));
-        assert!(matches!(found, Err(Error::DType { name, found, .. }) if (&*name, &*found) == ("w", "I64")));
-        // 1e300 is a number until it is one of 32 bits.
-        for raw in [f64::NAN, f64::INFINITY, 1e300].map(f64::to_le_bytes) {
-            let found = values(file(Dtype::F64, &raw, &[1]));
-            assert!(matches!(found, Err(Error::NotFinite { name, .. }) if name == "w"));
-        }
-    }
-
-    #[test]
-    fn a_file_cut_anywhere_or_too_long_is_corrupt() {
+    /// A folder with the tensors `a` in the first file, `b` and `c` in the second, each of two values, and an index.
+    fn sharded(map: Value) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        let whole = file(Dtype::F32, &[1; 24], &[2, 3]);
-        for length in 0..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let error = Checkpoint::open(&path).err().unwrap();
-            assert!(matches!(error, Error::Corrupt { .. }) && error.hint().is_some(), "{length}: {error}");
-        }
-        std::fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
-        assert!(matches!(Checkpoint::open(&path), Err(Error::Corrupt { .. })));
-        std::fs::write(&path, &whole).unwrap();
-        assert_eq!(Checkpoint::open(&path).unwrap().shape("w"), Some(vec![2, 3]));
+        let put = |file: &str, tensors: &[(&str, f32)]| {
+            let raw: Vec<Vec<u8>> = tensors.iter().map(|(_, v)| v.to_le_bytes().repeat(2)).collect();
+            let view = |raw| TensorView::new(Dtype::F32, vec![2], raw).unwrap();
+            let views = tensors.iter().zip(&raw).map(|((name, _), raw)| (*name, view(raw)));
+            let bytes = safetensors::serialize(views, None).unwrap();
+            std::fs::write(folder.path().join(file), bytes).unwrap();
+        };
+        put("one.safetensors", &[("a", 1.0)]);
+        put("two.safetensors", &[("b", 2.0), ("c", 3.0)]);
+        std::fs::write(folder.path().join(INDEX), json!({ "weight_map": map }).to_string()).unwrap();
+        folder
+    }
+
+    fn open(map: Value) -> Result<Checkpoint> {
+        Checkpoint::open_sharded(&sharded(map).path().join(INDEX))
     }
 
     #[test]
-    fn every_half_is_that_of_candle() {
-        use candle_core::{DType, Device, Tensor};
-        let bits: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-        let tensor = Tensor::from_raw_buffer(&bits, DType::F16, &[65536], &Device::Cpu).unwrap();
-        let wide = tensor.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
-        for (bits, wide) in (0..=u16::MAX).zip(wide) {
-            let ours = half(bits);
-            assert!(ours.to_bits() == wide.to_bits() || (ours.is_nan() && wide.is_nan()), "{bits:#x}");
+    fn tensors_are_read_from_the_files_that_have_them() {
+        // What the index leaves out of a file is there all the same, and will be listed as ignored.
+        let checkpoint = open(json!({ "a": "one.safetensors", "c": "two.safetensors" })).unwrap();
+        assert_eq!(checkpoint.names(), ["a", "b", "c"]);
+        for (name, value) in [("a", 1.0), ("b", 2.0), ("c", 3.0)] {
+            assert_eq!(checkpoint.shape(name), Some(vec![2]));
+            assert_eq!(checkpoint.values(name).unwrap(), [value; 2]);
         }
+        assert_eq!(checkpoint.contents().count(), 2);
+        assert!(matches!(checkpoint.values("d"), Err(Error::MissingTensors { names, .. }) if names == "d"));
+    }
+
+    #[test]
+    fn what_an_index_says_wrongly_is_named() {
+        for (map, named) in [
+            (json!({ "a": "one.safetensors", "d": "three.safetensors" }), "three.safetensors"),
+            (json!({ "a": "one.safetensors", "b": "one.safetensors" }), "b is not in one.safetensors"),
+            (json!({ "a": "one.safetensors", "x": "two.safetensors" }), "x is not in two.safetensors"),
+            (json!({ "a": "../one.safetensors" }), "a is not mapped"),
+            (json!({ "a": 3 }), "a is not mapped"),
+            (json!({}), "weight_map"),
+            (json!(null), "weight_map"),
+        ] {
+            let error = open(map.clone()).err().unwrap();
+            assert!(error.to_string().contains(named) && error.hint().is_some(), "{map}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_tensor_in_two_files_is_none() {
+        let folder = sharded(json!({ "a": "one.safetensors", "b": "two.safetensors" }));
+        let bytes = {
+            let raw = [0u8; 8];
+            let views = ["a", "b"].map(|name| (name, TensorView::new(Dtype::F32, vec![2], &raw).unwrap()));
+            safetensors::serialize(views, None).unwrap()
+        };
+        std::fs::write(folder.path().join("two.safetensors"), bytes).unwrap();
+        let error = Checkpoint::open_sharded(&folder.path().join(INDEX)).err().unwrap().to_string();
+        assert!(error.contains("a is both in"), "{error}");
     }
 }
