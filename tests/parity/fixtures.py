@@ -1,7 +1,7 @@
 """Writes what PyTorch and transformers make of a tiny model of every family: logits, gradients, running statistics.
 
 A fixture is a safetensors file `crates/heads/tests/families/fixtures/CASE.safetensors`: `logits`, `grad:NAME` of every weight that has a
-gradient, `stat:NAME` of every running statistic after the step; its metadata hold the configuration, the shapes of all
+gradient, `stat:NAME` of every running statistic after the step, and of a decoder the logits of the texts padded on the `left`; its metadata hold the configuration, the shapes of all
 tensors and the lengths of the texts. Weights and inputs follow from their names (tiny.py).
 
 Usage: python tests/parity/fixtures.py [CASE...]     (default: all)
@@ -60,6 +60,8 @@ def fixture(case: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         labels = torch.tensor([0, 2, 1, 2])
         logits = network(**tiny.inputs(case)).logits
         torch.nn.functional.cross_entropy(logits, labels).backward()
+        # A decoder reads a text at its end, wherever the padding is.
+        left = network(**tiny.inputs(case, left=True)).logits.detach().numpy() if hasattr(network, "score") else None
         after = saved(network, folder)
         # Saved in place of the weights, gradients go by the weights' way from memory to the file.
         reached = {name: weight.grad is not None for name, weight in network.named_parameters()}
@@ -68,6 +70,8 @@ def fixture(case: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         put(network, lambda name, weight: torch.full_like(weight, float(reached[name])))
         has = saved(network, folder)
     tensors = {"logits": logits.detach().numpy()}
+    if left is not None:
+        tensors["left"] = left
     for name, weight in before.items():
         if not np.array_equal(after[name], weight) and weight.dtype.kind == "f":
             tensors[f"stat:{name}"] = after[name]

@@ -20,6 +20,21 @@ ENCODER = TEXT | {
     "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
     "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0,
 }  # fmt: skip
+DECODER = TEXT | {
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 12,
+}  # fmt: skip
+GPT2 = {
+    "num_labels": CLASSES, "vocab_size": 23, "n_positions": 20, "pad_token_id": 1, "n_embd": 8, "n_layer": 2,
+    "n_head": 2, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
+}  # fmt: skip
+MODERNBERT = TEXT | {
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "local_attention": 5,
+    "global_attn_every_n_layers": 2, "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": 20.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 5.0},
+    },
+}  # fmt: skip
 IMAGE = {"num_labels": CLASSES, "num_channels": 3}
 VISION = IMAGE | {
     "image_size": 12, "patch_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -40,7 +55,26 @@ CASES = {
         "seq_classif_dropout": 0.0,
     }),
     "electra": ("electra", ENCODER | {"embedding_size": 4}),
+    "gpt2": ("gpt2", GPT2),
+    "gpt2-scaled": ("gpt2", GPT2 | {
+        "n_inner": 12, "scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False,
+    }),
+    "llama": ("llama", DECODER | {"rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 20.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 20,
+    }}),
+    "llama-biases": ("llama", DECODER | {
+        "attention_bias": True, "mlp_bias": True, "head_dim": 4,
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 100.0, "factor": 2.0},
+    }),
+    "modernbert": ("modernbert", MODERNBERT),
+    "modernbert-mean": ("modernbert", MODERNBERT | {
+        "classifier_pooling": "mean", "norm_bias": True, "attention_bias": True, "mlp_bias": True,
+        "classifier_bias": True, "hidden_activation": "gelu_pytorch_tanh", "num_hidden_layers": 1,
+    }),
     "mpnet": ("mpnet", ENCODER),
+    "qwen2": ("qwen2", DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
+    "qwen3": ("qwen3", DECODER | {"head_dim": 4}),
     "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
     "vit": ("vit", VISION),
     "xlm-roberta": ("xlm-roberta", ENCODER),
@@ -117,8 +151,8 @@ def texts(case: str) -> list[list[int]]:
     return [ids[end - length : end] for length, end in zip(lengths, ends, strict=True)]
 
 
-def inputs(case: str) -> dict[str, torch.Tensor]:
-    """What the model is given: texts padded on the right with a mask, or images."""
+def inputs(case: str, *, left: bool = False) -> dict[str, torch.Tensor]:
+    """What the model is given: texts padded on the right, or the left, with a mask, or images."""
     if is_image(case):
         size = CASES[case][1]["image_size"]
         pixels = 1.5 * uniform(f"{case} pixels", 4 * 3 * size * size)
@@ -126,6 +160,12 @@ def inputs(case: str) -> dict[str, torch.Tensor]:
     rows = texts(case)
     longest = max(map(len, rows))
     pad = CASES[case][1]["pad_token_id"]
-    ids = [row + [pad] * (longest - len(row)) for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    ids = [padded(row, pad, longest, left=left) for row in rows]
+    mask = [padded([1] * len(row), 0, longest, left=left) for row in rows]
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+
+def padded(row: list[int], filler: int, length: int, *, left: bool) -> list[int]:
+    """A row filled up to a length."""
+    fillers = [filler] * (length - len(row))
+    return fillers + row if left else row + fillers

@@ -2,10 +2,17 @@
 
 mod albert;
 mod bert;
+mod decoder;
 mod distilbert;
 mod electra;
+mod gpt2;
+mod llama;
+mod modernbert;
 mod mpnet;
+mod qwen2;
+mod qwen3;
 mod roberta;
+mod rope;
 mod vit;
 
 use crate::config::Config;
@@ -179,7 +186,12 @@ pub const BACKBONES: &[Family] = &[
     bert::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    gpt2::FAMILY,
+    llama::FAMILY,
+    modernbert::FAMILY,
     mpnet::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
     roberta::CAMEMBERT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,

@@ -22,7 +22,8 @@ pub struct Fixture {
     /// The class of each text or image.
     pub labels: Vec<u32>,
     config: Value,
-    texts: Option<Vec<Vec<u32>>>,
+    /// Token ids of the texts.
+    pub texts: Option<Vec<Vec<u32>>>,
 }
 
 impl Fixture {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
 mod fixture;
+mod padding;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
