@@ -5,83 +5,21 @@
 mod fixture;
 mod padding;
 mod rule;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixture::Fixture;
+use step::apart;
+use xexp_backbones::Seed;
 use xexp_backbones::families::BACKBONES;
-use xexp_backbones::{Grads, Mode, Pass, Seed};
 use xexp_heads::{Classifier, HeadInit};
-use xexp_kernels::{Pool, cross_entropy, sum_of_squares};
+use xexp_kernels::sum_of_squares;
 
-/// What a training step makes of a fixture.
-struct Step {
-    logits: Vec<f32>,
-    gradients: BTreeMap<String, Vec<f32>>,
-    statistics: BTreeMap<String, Vec<f32>>,
-}
-
-fn step(fixture: &Fixture) -> Step {
-    let (classifier, input) = (fixture.classifier(), fixture.input());
-    let pool = Pool::default();
-    let mut pass = Pass::new(&pool, Mode::Train { seed: Seed(1), step: 0 });
-    let output = classifier.forward(&input, &mut pass).unwrap();
-    let mut dlogits = pool.buffer(output.values.len());
-    let weight = 1.0 / fixture.labels.len() as f64;
-    cross_entropy::forward_backward(&output.values, &fixture.labels, weight, &mut dlogits);
-    let (mut grads, mut tape) = (Grads::new(&classifier.params), output.tape.unwrap());
-    let name = |id| classifier.params.weight(id).name.clone();
-    let statistics = tape.statistics().into_iter().map(|(id, values)| (name(id), values)).collect();
-    classifier.backward(&mut grads, &dlogits, tape, &input, &pass).unwrap();
-    let reached = classifier.params.iter().filter(|(id, _)| grads.reached(*id));
-    let gradients = reached.filter_map(|(id, w)| Some((w.name.clone(), grads.get(id)?.to_vec()))).collect();
-    Step { logits: output.values.to_vec(), gradients, statistics }
-}
-
-fn worst(ours: &[f32], theirs: &[f32]) -> f64 {
-    assert_eq!(ours.len(), theirs.len());
-    ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
-}
-
-/// The bounds of `tests/parity/compare.py`: logits to 1e-4; a gradient to 1e-3 of its norm and 1e-6 of the model's
-/// largest, for those that are zero but for rounding.
+/// The bounds are those of [`step::Apart`].
 #[test]
 fn every_family_is_that_of_transformers() {
-    let mut failed = vec![];
-    for fixture in Fixture::all() {
-        let (case, step) = (&fixture.case, step(&fixture));
-        let apart = worst(&step.logits, &fixture.tensors["logits"]);
-        if apart > 1e-4 {
-            failed.push(format!("{case}: logits differ by {apart:.1e}"));
-        }
-        let theirs = fixture.under("grad:");
-        let names =
-            |gradients: &BTreeMap<String, Vec<f32>>| gradients.keys().cloned().collect::<BTreeSet<_>>();
-        for name in names(&step.gradients).symmetric_difference(&names(&theirs)) {
-            let who = if theirs.contains_key(name) { "PyTorch" } else { "xexp" };
-            failed.push(format!("{case}: {name} has a gradient in {who} alone"));
-        }
-        let norm = |values: &[f32]| sum_of_squares(values).sqrt();
-        let largest = theirs.values().map(|values| norm(values)).fold(0.0, f64::max);
-        for (name, theirs) in &theirs {
-            let Some(ours) = step.gradients.get(name) else { continue };
-            assert_eq!(ours.len(), theirs.len(), "{case}: {name}");
-            let difference: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
-            let bound = 1e-3 * norm(theirs) + 1e-6 * largest;
-            if norm(&difference) > bound {
-                let (found, size) = (norm(&difference), norm(theirs));
-                failed.push(format!("{case}: the gradient of {name} is {found:.1e} apart, of {size:.1e}"));
-            }
-        }
-        let theirs = fixture.under("stat:");
-        assert_eq!(names(&step.statistics), names(&theirs), "{case}: running statistics");
-        for (name, theirs) in &theirs {
-            let apart = worst(&step.statistics[name], theirs);
-            if apart > 1e-5 {
-                failed.push(format!("{case}: {name} differs by {apart:.1e}"));
-            }
-        }
-    }
+    let failed: Vec<String> = Fixture::all().iter().flat_map(|fixture| apart(fixture).failures).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
