@@ -150,3 +150,35 @@ fn required(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if path.is_file() { Ok(path) } else { Err(Error::Missing { path }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
+
+    #[test]
+    fn weights_in_several_files_are_found_by_their_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        put(CONFIG, br#"{ "model_type": "llama" }"#);
+        put("tokenizer.json", b"{}");
+        put("pytorch_model.bin", b"");
+        assert!(matches!(Folder::open(folder.path()), Err(Error::Pickle { .. })));
+        put(INDEX, br#"{ "weight_map": { "w": "model-00001-of-00001.safetensors" } }"#);
+        let opened = Folder::open(folder.path()).unwrap();
+        let error = opened.checkpoint().err().unwrap();
+        assert!(
+            matches!(&error, Error::Missing { path } if path.ends_with("model-00001-of-00001.safetensors"))
+        );
+        let one = |value: f32| {
+            let raw = value.to_le_bytes();
+            let view = TensorView::new(Dtype::F32, vec![1], &raw).unwrap();
+            safetensors::serialize([("w", view)], None).unwrap()
+        };
+        put("model-00001-of-00001.safetensors", &one(1.0));
+        assert_eq!(opened.checkpoint().unwrap().values("w").unwrap(), [1.0]);
+        // transformers, too, takes the one file where there is one.
+        put(WEIGHTS, &one(2.0));
+        assert_eq!(opened.checkpoint().unwrap().values("w").unwrap(), [2.0]);
+    }
+}

@@ -4,7 +4,7 @@ use super::{HeadLaw, HeadSpec, Reading, initializer_range, rope};
 use crate::Result;
 use crate::config::Config;
 use crate::layers::DecoderSpec;
-use serde_json::Value;
+use serde_json::{Value, json};
 use xexp_init::Init;
 use xexp_kernels::attention::Mask;
 
@@ -30,7 +30,7 @@ pub(super) fn spec(
     head_width: usize,
     default_kv_heads: usize,
 ) -> Result<DecoderSpec> {
-    causal(config)?;
+    config.only("is_causal", &json!(true))?;
     let kv_heads = match config.fields.get("num_key_value_heads") {
         // A null asks for as many as there are query heads, a missing field for the class's default.
         Some(Value::Null) => heads,
@@ -63,14 +63,6 @@ pub(super) fn spec(
     })
 }
 
-/// Refuses a decoder that is to see what comes after a token.
-pub(super) fn causal(config: &Config) -> Result<()> {
-    match config.flag("is_causal", true)? {
-        true => Ok(()),
-        false => Err(config.unexpected("is_causal", "true", config.fields.get("is_causal"))),
-    }
-}
-
 /// The padding token. Some configurations say by -1 that there is none.
 pub(super) fn pad(config: &Config) -> Result<Option<u32>> {
     match config.fields.get("pad_token_id") {
@@ -91,15 +83,7 @@ pub(super) fn masks(config: &Config) -> Result<Vec<Mask>> {
         (false, _) | (true, Some(Value::Null)) => None,
         (true, _) => Some(config.size_or("sliding_window", 4096)?),
     };
-    let first = match config.fields.get("max_window_layers") {
-        None => 28,
-        Some(value) => {
-            let count = value
-                .as_u64()
-                .ok_or_else(|| config.unexpected("max_window_layers", "a whole number", Some(value)))?;
-            count as usize
-        }
-    };
+    let first = config.count("max_window_layers", 28)?;
     let kinds = layer_types(config, blocks, |i| window.is_some() && i >= first)?;
     let mask = |slides: bool| match (slides, window) {
         (false, _) => Ok(Mask::Causal),
@@ -142,7 +126,6 @@ mod tests {
     use crate::checkpoint::Checkpoint;
     use crate::{Declarations, Params, Seed};
     use safetensors::tensor::{Dtype, TensorView};
-    use serde_json::json;
 
     const FAMILIES: [&str; 3] = ["llama", "qwen2", "qwen3"];
 

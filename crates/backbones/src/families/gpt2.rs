@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::graph::{AttentionSpec, Graph, Var};
 use crate::layers::{LayerNorm, Transposed};
 use crate::{Declarations, Encoder, Network, Origin, Outputs, Result, WeightId};
+use serde_json::json;
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
@@ -28,11 +29,8 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
-    decoder::causal(config)?;
-    if config.flag("add_cross_attention", false)? {
-        let found = config.fields.get("add_cross_attention");
-        return Err(config.unexpected("add_cross_attention", "false", found));
-    }
+    config.only("is_causal", &json!(true))?;
+    config.only("add_cross_attention", &json!(false))?;
     let spec = Spec {
         vocabulary: config.size("vocab_size")?,
         positions: config.size("n_positions")?,
@@ -209,7 +207,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     #[test]
     fn a_field_that_cannot_be_built_is_named() {

@@ -28,8 +28,8 @@ pub(super) fn rotary(config: &Config, head: usize) -> Result<Rotary> {
     read(config, field, &parameters, ("rope_theta", 10_000.0), head)
 }
 
-/// The rotary embedding by one object of parameters, found in `field`. Where they have no
-/// theta, it is that of another field, or a default.
+/// The rotary embedding by one object of parameters, found in `field`. Where they have no theta, it is that of another
+/// field, or a default.
 pub(super) fn read(
     config: &Config,
     field: &str,
@@ -55,12 +55,13 @@ pub(super) fn read(
                 (None, Some(_)) => number(name, None)?,
                 (None, None) => config.size("max_position_embeddings")? as f64,
             };
-            let scaling = RotaryScaling::Llama3 {
-                factor: number("factor", None)?,
-                low: number("low_freq_factor", None)?,
-                high: number("high_freq_factor", None)?,
-                context,
-            };
+            let (low, high) = (number("low_freq_factor", None)?, number("high_freq_factor", None)?);
+            if low >= high {
+                let field = format!("{field}.high_freq_factor");
+                let expected = format!("more than low_freq_factor = {low}");
+                return Err(config.unexpected(&field, &expected, parameters.get("high_freq_factor")));
+            }
+            let scaling = RotaryScaling::Llama3 { factor: number("factor", None)?, low, high, context };
             (scaling, &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
         }
         _ => return Err(config.unexpected(&format!("{field}.rope_type"), KINDS, kind)),
@@ -136,6 +137,11 @@ mod tests {
             (kind("dynamic"), "rope_type"),
             (kind("longrope"), "rope_type"),
             (kind("llama3"), "low_freq_factor"),
+            (
+                json!({ "rope_scaling": { "rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0,
+                    "high_freq_factor": 4.0 } }),
+                "high_freq_factor",
+            ),
             (kind("default"), "factor"),
             (json!({ "rope_scaling": { "type": "linear" } }), "rope_scaling.factor"),
             (json!({ "rope_scaling": { "type": 3 } }), "rope_type"),
