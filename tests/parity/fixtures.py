@@ -1,8 +1,9 @@
 """Writes what PyTorch and transformers make of a tiny model of every family: logits, gradients, running statistics.
 
-A fixture is a safetensors file `crates/heads/tests/families/fixtures/CASE.safetensors`: `logits`, `grad:NAME` of every weight that has a
-gradient, `stat:NAME` of every running statistic after the step, and of a decoder the logits of the texts padded on the `left`; its metadata hold the configuration, the shapes of all
-tensors and the lengths of the texts. Weights and inputs follow from their names (tiny.py).
+A fixture is a safetensors file `crates/heads/tests/families/fixtures/CASE.safetensors`: `logits`, `grad:NAME` of every
+weight that has a gradient, `stat:NAME` of every running statistic after the step, and of a decoder the logits of the texts
+padded on the `left`; its metadata hold the configuration, the shapes of all tensors and the lengths of the texts. Weights
+and inputs follow from their names (tiny.py).
 
 Usage: python tests/parity/fixtures.py [CASE...]     (default: all)
        python tests/parity/fixtures.py --check       the recorded fixtures are those that transformers gives now
