@@ -41,6 +41,10 @@ VISION = IMAGE | {
     "intermediate_size": 12,
 }  # fmt: skip
 
+DEBERTA = ENCODER | {
+    "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "max_position_embeddings": 12,
+}  # fmt: skip
+
 # A case a line: its name, the family, what differs from transformers' defaults.
 CASES = {
     "albert": ("albert", ENCODER | {"embedding_size": 4, "classifier_dropout_prob": 0.0}),
@@ -50,6 +54,11 @@ CASES = {
     }),
     "bert": ("bert", ENCODER),
     "camembert": ("camembert", ENCODER),
+    "deberta-v2": ("deberta-v2", DEBERTA | {"conv_kernel_size": 3, "conv_act": "gelu", "norm_rel_ebd": "layer_norm"}),
+    "deberta-v3": ("deberta-v2", DEBERTA | {
+        "position_buckets": 4, "share_att_key": True, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
+        "max_relative_positions": 16,
+    }),
     "distilbert": ("distilbert", TEXT | {
         "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12, "dropout": 0.0, "attention_dropout": 0.0,
         "seq_classif_dropout": 0.0,

@@ -85,16 +85,21 @@ pub struct Attention {
 
 /// A place in memory that several tasks write, each its own columns.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(crate) struct Shared(*mut f32);
 // SAFETY: tasks are given disjoint (sequence, head) pairs, hence disjoint elements.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
 impl Shared {
+    /// All of a slice.
+    pub(crate) fn of(slice: &mut [f32]) -> Self {
+        Shared(slice.as_mut_ptr())
+    }
+
     /// # Safety
     /// `offset` must lie within the allocation.
-    unsafe fn at(&self, offset: usize) -> *mut f32 {
+    pub(crate) unsafe fn at(&self, offset: usize) -> *mut f32 {
         // SAFETY: vouched for by the caller.
         unsafe { self.0.add(offset) }
     }
@@ -121,7 +126,7 @@ impl Attention {
     ) {
         let (width, head) = (self.width(), self.head_width);
         self.check(qkv.len(), offsets, context.len(), bias);
-        let out = Shared(context.as_mut_ptr());
+        let out = Shared::of(context);
         tasks(offsets, self.heads).for_each_init(Vec::new, |scores, (s, h)| {
             let (start, n) = (offsets[s], offsets[s + 1] - offsets[s]);
             scores.resize(n * n, 0.0);
@@ -151,7 +156,7 @@ impl Attention {
     ) {
         self.check(qkv.len(), offsets, dcontext.len(), bias);
         assert_eq!(dqkv.len(), qkv.len(), "attention: gradient length");
-        let out = Shared(dqkv.as_mut_ptr());
+        let out = Shared::of(dqkv);
         let given = Given { qkv, dcontext, offsets, bias, dropout };
         let group = self.heads / self.kv_heads;
         match dbias {
@@ -293,7 +298,10 @@ impl Attention {
 }
 
 /// All (sequence, head) pairs of sequences that have tokens.
-fn tasks(offsets: &[usize], heads: usize) -> impl ParallelIterator<Item = (usize, usize)> + use<'_> {
+pub(crate) fn tasks(
+    offsets: &[usize],
+    heads: usize,
+) -> impl ParallelIterator<Item = (usize, usize)> + use<'_> {
     (0..(offsets.len() - 1) * heads)
         .into_par_iter()
         .map(move |task| (task / heads, task % heads))
@@ -327,7 +335,7 @@ struct Scratch {
 }
 
 /// `x = softmax(scale · x)` in place, the maximum taken out first.
-fn softmax(x: &mut [f32], scale: f32) {
+pub(crate) fn softmax(x: &mut [f32], scale: f32) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let mut chunks = x.chunks_exact_mut(16);
     for chunk in &mut chunks {

@@ -25,6 +25,7 @@ pub mod attention;
 mod buffer;
 pub mod cosine;
 pub mod cross_entropy;
+pub mod disentangled;
 pub mod dropout;
 pub mod embedding;
 mod error;

@@ -2,6 +2,7 @@
 
 mod albert;
 mod bert;
+mod deberta_v2;
 mod decoder;
 mod distilbert;
 mod electra;
@@ -184,6 +185,7 @@ impl Family {
 pub const BACKBONES: &[Family] = &[
     albert::FAMILY,
     bert::FAMILY,
+    deberta_v2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
     gpt2::FAMILY,

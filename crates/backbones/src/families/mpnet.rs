@@ -137,10 +137,7 @@ impl Network for MpNet {
     }
 
     fn longest(&self) -> Option<usize> {
-        match &*self.stem {
-            Stem::Words(stem) => stem.longest(),
-            Stem::Patches(_) => None,
-        }
+        self.stem.longest()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Multi-head attention over queries, keys and values that earlier operations have made.
 
-use super::{Graph, Var};
+use super::{Descent, Graph, Place, Var};
 use crate::{Result, WeightId};
 use std::sync::Arc;
-use xexp_kernels::add;
 use xexp_kernels::attention::{Attention, Bias};
+use xexp_kernels::{Buffer, add};
 
 /// Shape and law of an attention, and what is dropped.
 pub struct AttentionSpec<'a> {
@@ -72,15 +72,8 @@ impl Graph<'_, '_> {
         offsets: &Arc<Vec<usize>>,
         bias: Option<&AttentionBias>,
     ) -> Var {
-        let (law, packed) = (spec.law, spec.law.packed());
-        let mut qkv = self.pass.buffer(q.rows() * packed);
-        let mut start = 0;
-        for part in [q, k, v] {
-            for (row, part) in qkv.chunks_exact_mut(packed).zip(part.values().chunks_exact(part.width())) {
-                row[start..start + part.len()].copy_from_slice(part);
-            }
-            start += part.width();
-        }
+        let law = spec.law;
+        let qkv = self.side_by_side([q, k, v]);
         let dropout = self.pass.dropout(spec.place, spec.dropout);
         let width = law.heads * law.head_width;
         let mut context = self.pass.buffer(q.rows() * width);
@@ -101,18 +94,40 @@ impl Graph<'_, '_> {
             if let Some(place) = to_bias {
                 descent.close(place, dbias);
             }
-            let mut start = 0;
-            for (place, width) in parts {
-                let mut slot = descent.open_zeroed(place);
-                if let Some(slot) = &mut slot {
-                    for (slot, row) in slot.chunks_exact_mut(width).zip(dqkv.chunks_exact(packed)) {
-                        add(slot, &row[start..start + width]);
-                    }
-                }
-                descent.close(place, slot);
-                start += width;
-            }
+            descent.give_columns(parts, &dqkv);
             Ok(())
         })
+    }
+
+    /// `[q, k, v]`, row by row.
+    pub(super) fn side_by_side(&self, parts: [&Var; 3]) -> Buffer {
+        let packed: usize = parts.iter().map(|part| part.width()).sum();
+        let mut all = self.pass.buffer(parts[0].rows() * packed);
+        let mut start = 0;
+        for part in parts {
+            for (row, part) in all.chunks_exact_mut(packed).zip(part.values().chunks_exact(part.width())) {
+                row[start..start + part.len()].copy_from_slice(part);
+            }
+            start += part.width();
+        }
+        all
+    }
+}
+
+impl Descent<'_, '_> {
+    /// Adds the gradient of what [`Graph::side_by_side`] gave to its parts, of these widths.
+    pub(super) fn give_columns(&mut self, parts: [(Place, usize); 3], gradient: &[f32]) {
+        let packed: usize = parts.iter().map(|(_, width)| width).sum();
+        let mut start = 0;
+        for (place, width) in parts {
+            let mut slot = self.open_zeroed(place);
+            if let Some(slot) = &mut slot {
+                for (slot, row) in slot.chunks_exact_mut(width).zip(gradient.chunks_exact(packed)) {
+                    add(slot, &row[start..start + width]);
+                }
+            }
+            self.close(place, slot);
+            start += width;
+        }
     }
 }

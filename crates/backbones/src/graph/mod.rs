@@ -11,12 +11,15 @@
 mod attention;
 mod combine;
 mod dense;
+mod disentangled;
 mod norms;
 mod rotary;
 mod rows;
 mod stack;
+mod unfold;
 
 pub use attention::{AttentionBias, AttentionSpec};
+pub use disentangled::DisentangledSpec;
 
 use crate::{Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;

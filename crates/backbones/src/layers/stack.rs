@@ -70,10 +70,7 @@ impl Network for Stack {
     }
 
     fn longest(&self) -> Option<usize> {
-        match &*self.stem {
-            Stem::Words(stem) => stem.longest(),
-            Stem::Patches(_) => None,
-        }
+        self.stem.longest()
     }
 
     fn image(&self) -> Option<ImageShape> {

@@ -76,6 +76,14 @@ impl Stem {
         }
     }
 
+    /// Most tokens of a sequence; `None` where no table bounds them.
+    pub fn longest(&self) -> Option<usize> {
+        match self {
+            Stem::Words(stem) => stem.longest(),
+            Stem::Patches(_) => None,
+        }
+    }
+
     /// Its weights.
     pub fn ids(&self) -> Vec<WeightId> {
         match self {
