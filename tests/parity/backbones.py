@@ -9,6 +9,7 @@ Usage: python tests/parity/backbones.py
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -112,6 +113,17 @@ def student() -> list[compare.Row]:
     return rows
 
 
+def symbols(scratch: Path, folder: Path) -> tuple[list[int], torch.Tensor]:
+    """Classes of `bundled:symbols/test` and its pixels, as a folder's preprocessor has them; raw ones go to `scratch`."""
+    example = ours.example()[0].replace("examples/parity", "examples/contact_sheet")
+    ours.run([example], "symbols", "test", scratch)
+    raw = np.fromfile(scratch, dtype=np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    mean, std = (np.array(settings[f"image_{kind}"], dtype=np.float32)[:, None, None] for kind in ("mean", "std"))
+    pixels = raw[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) * np.float32(settings["rescale_factor"])
+    return raw[:, 0].tolist(), torch.tensor((pixels - mean) / std)
+
+
 @torch.no_grad()
 def images() -> list[compare.Row]:
     """`xexp finetune` on images: the folder opens, and the logits of the test pictures are the same."""
@@ -125,18 +137,13 @@ def images() -> list[compare.Row]:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    example = ours.example()[0].replace("examples/parity", "examples/contact_sheet")
-    ours.run([example], "symbols", "test", WORK / "test.bin")
-    raw = np.fromfile(WORK / "test.bin", dtype=np.uint8).reshape(len(found), 1 + 3 * 32 * 32)
-    settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-    mean, std = (np.array(settings[f"image_{kind}"], dtype=np.float32)[:, None, None] for kind in ("mean", "std"))
-    pixels = raw[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) * np.float32(settings["rescale_factor"])
-    logits = model.eval()(pixel_values=torch.tensor((pixels - mean) / std)).logits.numpy()
+    classes, pixels = symbols(WORK / "test.bin", folder)
+    logits = model.eval()(pixel_values=pixels).logits.numpy()
     rows += compare.close("logits of the test pictures", np.array([one["logits"] for one in found]), logits)
     labels = [model.config.id2label[int(row)] for row in logits.argmax(-1)]
     rows += compare.equal("labels", [one["label"] for one in found], labels)
     names = [model.config.id2label[index] for index in range(len(model.config.id2label))]
-    right = [names[int(label)] == one["label"] for label, one in zip(raw[:, 0], found, strict=True)]
+    right = [names[label] == one["label"] for label, one in zip(classes, found, strict=True)]
     # Six epochs on 16 pictures a class; chance would be 0.92.
     rows.append(compare.measured("share of wrong labels", 1 - float(np.mean(right)), 0.75))
     return rows

@@ -90,10 +90,15 @@ CASES = {
 }
 
 
-def config(case: str):
-    """The configuration of a case."""
+def config(case: str, **other):
+    """The configuration of a case, some fields of another value."""
     model_type, fields = CASES[case]
-    return AutoConfig.for_model(model_type, **fields)
+    return AutoConfig.for_model(model_type, **(fields | other))
+
+
+def auto(case: str):
+    """transformers' class that finds the classifier of a case."""
+    return AutoModelForImageClassification if is_image(case) else AutoModelForSequenceClassification
 
 
 def model(case: str, folder: Path):
@@ -102,12 +107,11 @@ def model(case: str, folder: Path):
     Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
     nothing, by the configurations.
     """
-    auto = AutoModelForImageClassification if is_image(case) else AutoModelForSequenceClassification
-    auto.from_config(config(case)).float().save_pretrained(folder)
+    auto(case).from_config(config(case)).float().save_pretrained(folder)
     tensors = load_file(folder / WEIGHTS)
     filled = {name: values(name, t.shape) if t.dtype.kind == "f" else t for name, t in tensors.items()}
     save_file(filled, folder / WEIGHTS, metadata={"format": "pt"})
-    network, loading = auto.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+    network, loading = auto(case).from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not loading[kind], (case, kind, loading[kind])
     return network.float().train()

@@ -212,3 +212,69 @@ pub fn find(config: &Config) -> Result<&'static Family> {
         known: BACKBONES.iter().map(|f| f.model_type).collect::<Vec<_>>().join(", "),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// Sizes that all text families understand, with `other` fields.
+    fn config(model_type: &str, other: Value) -> Config {
+        let mut fields = json!({
+            "model_type": model_type, "vocab_size": 7, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 6, "max_position_embeddings": 12, "type_vocab_size": 2, "dim": 4, "n_heads": 2,
+            "n_layers": 1, "hidden_dim": 6, "relative_attention": true,
+        });
+        fields.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+        Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() }
+    }
+
+    fn longest(config: &Config) -> Result<Option<usize>> {
+        find(config)?.longest(config)
+    }
+
+    #[test]
+    fn a_sequence_is_at_most_as_long_as_the_rows_behind_the_padding() {
+        for (model_type, other, expected) in [
+            ("bert", json!({}), Some(12)),
+            ("distilbert", json!({}), Some(12)),
+            ("roberta", json!({}), Some(10)),
+            ("xlm-roberta", json!({ "pad_token_id": 4 }), Some(7)),
+            ("mpnet", json!({ "pad_token_id": 4 }), Some(10)),
+            ("deberta-v2", json!({}), Some(12)),
+            ("deberta-v2", json!({ "position_biased_input": false }), None),
+        ] {
+            assert_eq!(longest(&config(model_type, other)).unwrap(), expected, "{model_type}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_makes_another_model_is_named() {
+        for (model_type, field, value) in [
+            ("roberta", "is_decoder", json!(true)),
+            ("electra", "add_cross_attention", json!(true)),
+            ("albert", "position_embedding_type", json!("relative_key")),
+            ("albert", "num_hidden_groups", json!(0)),
+            ("roberta", "pad_token_id", json!(-1)),
+            ("mpnet", "relative_attention_num_buckets", json!(16)),
+            ("deberta-v2", "pos_att_type", json!("c2p|p2p")),
+            ("deberta-v2", "pos_att_type", json!([1])),
+            ("deberta-v2", "norm_rel_ebd", json!("batch_norm")),
+            ("deberta-v2", "pooler_hidden_size", json!(8)),
+            ("deberta-v2", "attention_head_size", json!(4)),
+            ("deberta-v2", "embedding_size", json!(2)),
+            ("deberta-v2", "position_buckets", json!(1)),
+            ("deberta-v2", "position_buckets", json!(22)),
+            ("deberta-v2", "conv_kernel_size", json!(2)),
+        ] {
+            let error = longest(&config(model_type, json!({ field: value }))).err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                error.contains(field) && error.contains("expected"),
+                "{model_type} {field} {value}: {error}"
+            );
+        }
+        let groups = json!({ "conv_kernel_size": 3, "conv_groups": 2 });
+        assert!(longest(&config("deberta-v2", groups)).is_err());
+    }
+}

@@ -1,0 +1,124 @@
+"""Every family, there and back: transformers makes a tiny model, `xexp finetune` trains it, transformers opens the result.
+
+For each case of tiny.py: the saved folder opens without missing or unexpected keys, and its logits are those that
+`xexp predict` prints.
+
+Usage: python tests/parity/families.py [CASE...]     (default: all)
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTImageProcessor
+from transformers.utils import logging
+
+import backbones
+import compare
+import ours
+import roundtrip
+import tiny
+
+WORK = ours.SCRATCH / "families"
+# What the bundled pictures are.
+SIZE = 32
+WORDS = ("red", "green", "blue", "one", "two", "three", "four", "five", "six", "cat", "dog", "bird", "is", "not", "a")
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+
+
+def main() -> None:
+    """Goes through the cases; exits 1 when transformers sees another model than we do."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=list(tiny.CASES), help="which cases")
+    args = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    shutil.rmtree(WORK, ignore_errors=True)
+    passed = [compare.report(case, rows(case)) for case in args.cases]
+    compare.finish(all(passed))
+
+
+@torch.no_grad()
+def rows(case: str) -> list[compare.Row]:
+    """One case."""
+    base, trained = WORK / case / "base", WORK / case / "trained"
+    other = {"image_size": SIZE} if tiny.is_image(case) else {}
+    torch.manual_seed(0)
+    tiny.auto(case).from_config(tiny.config(case, **other)).float().save_pretrained(base)
+    if tiny.is_image(case):
+        ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(base)
+        data = ["--train", "bundled:symbols", "--limit-train", 64]
+    else:
+        tokenizer(case).save_pretrained(base)
+        data = ["--train", table(case), "--batch-size", 8]
+    flags = ["--model", base, *data, "--epochs", 1, "--output", trained, "--quiet"]
+    ours.run(ours.program(), "finetune", *flags, stdout=subprocess.DEVNULL)
+    model, loading = tiny.auto(case).from_pretrained(trained, output_loading_info=True)
+    found = roundtrip.keys(loading) + roundtrip.names(trained, model.config)
+    predicted, theirs = (images if tiny.is_image(case) else texts)(case, trained, model.eval())
+    logits = np.array([one["logits"] for one in predicted])
+    found += compare.close(f"logits of {len(predicted)}", logits, theirs)
+    guesses = [model.config.id2label[guess] for guess in theirs.argmax(-1).tolist()]
+    # Where two logits are the same but for rounding, either is right.
+    ranked = np.sort(theirs, axis=-1)
+    clear = (ranked[:, -1] - ranked[:, -2] > 2 * compare.VALUE).tolist()
+    labels = [one["label"] if sure else guess for one, guess, sure in zip(predicted, guesses, clear, strict=True)]
+    return found + roundtrip.same("predicted labels", labels, guesses)
+
+
+def images(case: str, folder: Path, model) -> tuple[list[dict], np.ndarray]:
+    """What we print for the test pictures, and transformers' logits."""
+    command = ["predict", "--model", folder, "--input", "bundled:symbols/test", "--quiet"]
+    done = ours.run(ours.program(), *command, stdout=subprocess.PIPE, text=True)
+    _, pixels = backbones.symbols(WORK / case / "test.bin", folder)
+    return [json.loads(line) for line in done.stdout.splitlines()], model(pixel_values=pixels).logits.numpy()
+
+
+def texts(case: str, folder: Path, model) -> tuple[list[dict], np.ndarray]:
+    """What we print for texts of all lengths, and transformers' logits."""
+    written = [text for text, _ in sentences(case, 40)]
+    return roundtrip.predict(folder, written), roundtrip.logits(model, AutoTokenizer.from_pretrained(folder), written)
+
+
+def tokenizer(case: str) -> PreTrainedTokenizerFast:
+    """A word an id, `<s>` in front and `</s>` behind."""
+    words = Tokenizer(models.WordLevel({word: row for row, word in enumerate(SPECIAL + WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    marks = [("<s>", 0), ("</s>", 2)]
+    words.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=marks)
+    special = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token"), SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, model_max_length=longest(case), model_input_names=["input_ids", "attention_mask"],
+        cls_token="<s>", sep_token="</s>", **special,
+    )  # fmt: skip
+
+
+def longest(case: str) -> int:
+    """Tokens for which every family has a position; those that count from behind the padding lose two."""
+    return tiny.CASES[case][1]["max_position_embeddings"] - 2
+
+
+def sentences(case: str, count: int) -> list[tuple[str, str]]:
+    """Texts of one word up to the longest, and their labels."""
+    most = longest(case) - 2
+    draws = ((tiny.uniform(f"{case} words", count * most) + 1) / 2 * len(WORDS)).astype(int).reshape(count, most)
+    written = [" ".join(WORDS[word] for word in row[: 1 + i % most]) for i, row in enumerate(draws)]
+    return [(text, f"class {i % tiny.CLASSES}") for i, text in enumerate(written)]
+
+
+def table(case: str) -> Path:
+    """The sentences as a CSV."""
+    path = WORK / case / "train.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["text", "label"], *sentences(case, 60)])
+    return path
+
+
+if __name__ == "__main__":
+    main()
