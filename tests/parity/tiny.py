@@ -40,6 +40,17 @@ VISION = IMAGE | {
     "image_size": 12, "patch_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 12,
 }  # fmt: skip
+# DINOv2 knows the feed-forward width by its ratio.
+DINO = {field: value for field, value in VISION.items() if field != "intermediate_size"} | {"mlp_ratio": 2}
+BEIT_SHARED = {
+    "drop_path_rate": 0.0, "use_shared_relative_position_bias": True, "use_absolute_position_embeddings": True,
+    "use_mask_token": True, "use_mean_pooling": False, "layer_scale_init_value": 0.0,
+}  # fmt: skip
+# Windows of 3 over 7 and 4 patches: filled up, torn by the shift, and merged from an odd side.
+SWIN = IMAGE | {
+    "image_size": 14, "patch_size": 2, "embed_dim": 4, "depths": [2, 1], "num_heads": [2, 4], "window_size": 3,
+    "mlp_ratio": 1.5, "drop_path_rate": 0.0, "use_absolute_embeddings": True,
+}  # fmt: skip
 
 DEBERTA = ENCODER | {
     "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "max_position_embeddings": 12,
@@ -52,6 +63,8 @@ CASES = {
         "embedding_size": 4, "intermediate_size": 4, "num_hidden_layers": 3, "num_hidden_groups": 2, "inner_group_num": 2,
         "hidden_act": "relu", "classifier_dropout_prob": 0.0,
     }),
+    "beit": ("beit", VISION | {"drop_path_rate": 0.0, "use_relative_position_bias": True}),
+    "beit-shared": ("beit", VISION | BEIT_SHARED),
     "bert": ("bert", ENCODER),
     "camembert": ("camembert", ENCODER),
     "deberta-v2": ("deberta-v2", DEBERTA | {"conv_kernel_size": 3, "conv_act": "gelu", "norm_rel_ebd": "layer_norm"}),
@@ -59,6 +72,10 @@ CASES = {
         "position_buckets": 4, "share_att_key": True, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
         "max_relative_positions": 16,
     }),
+    "deit": ("deit", VISION | {"architectures": ["DeiTForImageClassification"]}),
+    "dinov2": ("dinov2", DINO),
+    "dinov2-swiglu": ("dinov2", DINO | {"use_swiglu_ffn": True, "qkv_bias": False}),
+    "dinov2_with_registers": ("dinov2_with_registers", DINO | {"num_register_tokens": 2}),
     "distilbert": ("distilbert", TEXT | {
         "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12, "dropout": 0.0, "attention_dropout": 0.0,
         "seq_classif_dropout": 0.0,
@@ -85,6 +102,7 @@ CASES = {
     "qwen2": ("qwen2", DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
     "qwen3": ("qwen3", DECODER | {"head_dim": 4}),
     "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
+    "swin": ("swin", SWIN),
     "vit": ("vit", VISION),
     "xlm-roberta": ("xlm-roberta", ENCODER),
 }

@@ -1,9 +1,12 @@
 //! The families of backbones, by the `model_type` of their `config.json`.
 
 mod albert;
+mod beit;
 mod bert;
 mod deberta_v2;
 mod decoder;
+mod deit;
+mod dinov2;
 mod distilbert;
 mod electra;
 mod gpt2;
@@ -14,6 +17,7 @@ mod qwen2;
 mod qwen3;
 mod roberta;
 mod rope;
+mod swin;
 mod vit;
 
 use crate::config::Config;
@@ -184,8 +188,12 @@ impl Family {
 /// All families.
 pub const BACKBONES: &[Family] = &[
     albert::FAMILY,
+    beit::FAMILY,
     bert::FAMILY,
     deberta_v2::FAMILY,
+    deit::FAMILY,
+    dinov2::FAMILY,
+    dinov2::WITH_REGISTERS,
     distilbert::FAMILY,
     electra::FAMILY,
     gpt2::FAMILY,
@@ -197,6 +205,7 @@ pub const BACKBONES: &[Family] = &[
     roberta::CAMEMBERT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,
+    swin::FAMILY,
     vit::FAMILY,
 ];
 

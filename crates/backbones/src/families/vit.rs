@@ -2,7 +2,7 @@
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
 use crate::config::Config;
-use crate::layers::{BlockNames, BlockSpec, PatchesSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
+use crate::layers::{BlockNames, BlockSpec, ImageTokensSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
 use crate::{Declarations, Encoder, Result};
 use xexp_init::Init;
 use xexp_kernels::attention::Mask;
@@ -38,6 +38,18 @@ const NAMES: BlockNames = BlockNames {
 };
 
 fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
+    // Bare checkpoints have no prefix.
+    declared.alias(|name| name.strip_prefix("vit.").map(str::to_string));
+    stack(config, declared, reading, ("vit", &["cls_token"]))
+}
+
+/// The backbone under the path `prefix`, whose features are the first of the tokens `front`.
+pub(super) fn stack(
+    config: &Config,
+    declared: &mut Declarations,
+    reading: Reading,
+    (prefix, front): (&str, &[&str]),
+) -> Result<Encoder> {
     let width = config.size("hidden_size")?;
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
     if let Some(bias) = config.fields.get("qkv_bias").filter(|bias| bias.as_bool() != Some(true)) {
@@ -46,17 +58,19 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     let norm_eps = config.number("layer_norm_eps", 1e-12)?;
     let dropout = config.dropout("hidden_dropout_prob", 0.0)?;
     let init = Init::Normal { std: initializer_range(config)? };
-    // Bare checkpoints have no prefix.
-    declared.alias(|name| name.strip_prefix("vit.").map(str::to_string));
+    let norm = format!("{prefix}.layernorm");
     let spec = StackSpec {
-        stem: StemSpec::Patches(PatchesSpec {
+        stem: StemSpec::Image(ImageTokensSpec {
             image: config.size("image_size")?,
             patch: config.divisor("patch_size", "image_size")?,
             channels: config.size("num_channels")?,
             width,
             dropout,
             init,
-            path: "vit.embeddings",
+            front,
+            registers: 0,
+            positions: true,
+            path: &format!("{prefix}.embeddings"),
         }),
         blocks: config.size("num_hidden_layers")?,
         block: BlockSpec {
@@ -73,9 +87,9 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
             attention_dropout: config.dropout("attention_probs_dropout_prob", 0.0)?,
             init,
         },
-        block_path: "vit.encoder.layer",
+        block_path: &format!("{prefix}.encoder.layer"),
         block_names: NAMES,
-        top: (reading == Reading::Features).then_some(TopSpec::Norm { path: "vit.layernorm", eps: norm_eps }),
+        top: (reading == Reading::Features).then_some(TopSpec::Norm { path: &norm, eps: norm_eps }),
     };
     Ok(Encoder::new(Stack::declare(declared, &spec)))
 }

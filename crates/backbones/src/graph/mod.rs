@@ -12,6 +12,7 @@ mod attention;
 mod combine;
 mod dense;
 mod disentangled;
+mod drop_path;
 mod norms;
 mod rotary;
 mod rows;

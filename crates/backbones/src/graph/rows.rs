@@ -50,6 +50,32 @@ impl Graph<'_, '_> {
         })
     }
 
+    /// The rows of `x` at the places `rows` of `count`, no place twice, and zeros at the others: a [`Graph::gather`] read
+    /// backwards. `(count, width)`.
+    pub fn scatter(&mut self, x: &Var, rows: Arc<Vec<u32>>, count: usize) -> Var {
+        let width = x.width();
+        let mut y = self.pass.pool.zeros(count * width);
+        embedding::backward(&rows, x.values(), width, &mut y);
+        let place = x.place();
+        self.record(y, width, self.wants(&[x], []), move |descent, dy| {
+            let mut dx = descent.open(place);
+            if let Some((dx, holds)) = &mut dx {
+                embedding::forward(&rows, &dy, width, dx, *holds);
+            }
+            descent.close(place, dx.map(|(dx, _)| dx));
+            Ok(())
+        })
+    }
+
+    /// The values of `x` in rows of another width, which divides their number.
+    pub fn reshape(&mut self, x: &Var, width: usize) -> Var {
+        let place = x.place();
+        self.record(x.values().clone(), width, self.wants(&[x], []), move |descent, dy| {
+            descent.give(place, dy);
+            Ok(())
+        })
+    }
+
     /// The mean of each group of consecutive rows: group `g` is the rows `offsets[g]..offsets[g + 1]`, none of them
     /// empty. `(groups, width)`.
     pub fn mean_rows(&mut self, x: &Var, offsets: &[usize]) -> Var {

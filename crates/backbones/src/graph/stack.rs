@@ -2,7 +2,7 @@
 
 use super::{Graph, Var};
 use crate::Result;
-use crate::layers::{Block, Stem, Top};
+use crate::layers::{Block, Patches, Stem, Top};
 use std::sync::Arc;
 use xexp_kernels::add;
 
@@ -17,6 +17,20 @@ impl Graph<'_, '_> {
         let stem = stem.clone();
         Ok(self.record(y, width, wanted, move |descent, dy| {
             stem.backward((descent.params, descent.grads), dy, &tape, descent.input, descent.pass)
+        }))
+    }
+
+    /// The projected patches `(batch · patches, width)` of the input's images.
+    ///
+    /// # Errors
+    /// Texts, or images of another size.
+    pub fn patches(&mut self, patches: &Arc<Patches>) -> Result<Var> {
+        let (y, tape) = patches.forward(self.params, self.input, self.pass)?;
+        let wanted = self.wants(&[], patches.ids());
+        let patches = patches.clone();
+        Ok(self.record(y, patches.width(), wanted, move |descent, dy| {
+            patches.backward(descent.grads, &dy, &tape);
+            Ok(())
         }))
     }
 

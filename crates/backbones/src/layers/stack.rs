@@ -76,7 +76,7 @@ impl Network for Stack {
     fn image(&self) -> Option<ImageShape> {
         match &*self.stem {
             Stem::Words(_) => None,
-            Stem::Patches(stem) => Some(stem.image()),
+            Stem::Image(stem) => Some(stem.image()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What turns an input into the tokens of the stream: words or patches.
+//! What turns an input into the tokens of the stream: words or the patches of an image.
 
-use crate::layers::{Embeddings, EmbeddingsSpec, EmbeddingsTape, Patches, PatchesSpec, PatchesTape};
+use crate::layers::{Embeddings, EmbeddingsSpec, EmbeddingsTape, ImageTokens, ImageTokensSpec, PatchesTape};
 use crate::{Declarations, Grads, Input, Params, Pass, Result, WeightId};
 use xexp_kernels::Buffer;
 
@@ -8,8 +8,8 @@ use xexp_kernels::Buffer;
 pub enum StemSpec<'a> {
     /// Word, position and segment embeddings.
     Words(EmbeddingsSpec<'a>),
-    /// Patches of an image behind a class token.
-    Patches(PatchesSpec<'a>),
+    /// Patches of an image behind learned tokens.
+    Image(ImageTokensSpec<'a>),
 }
 
 /// The stem of an encoder.
@@ -17,15 +17,15 @@ pub enum Stem {
     /// Of a text encoder.
     Words(Embeddings),
     /// Of an image encoder.
-    Patches(Patches),
+    Image(ImageTokens),
 }
 
 /// What the backward pass needs.
 pub enum StemTape {
     /// Of words.
     Words(EmbeddingsTape),
-    /// Of patches.
-    Patches(PatchesTape),
+    /// Of an image.
+    Image(PatchesTape),
 }
 
 impl Stem {
@@ -33,7 +33,7 @@ impl Stem {
     pub fn declare(declared: &mut Declarations, spec: &StemSpec<'_>) -> Self {
         match spec {
             StemSpec::Words(spec) => Stem::Words(Embeddings::declare(declared, spec)),
-            StemSpec::Patches(spec) => Stem::Patches(Patches::declare(declared, spec)),
+            StemSpec::Image(spec) => Stem::Image(ImageTokens::declare(declared, spec)),
         }
     }
 
@@ -47,9 +47,9 @@ impl Stem {
                 let (y, tape) = stem.forward(params, input, pass)?;
                 Ok((y, StemTape::Words(tape)))
             }
-            Stem::Patches(stem) => {
+            Stem::Image(stem) => {
                 let (y, tape) = stem.forward(params, input, pass)?;
-                Ok((y, StemTape::Patches(tape)))
+                Ok((y, StemTape::Image(tape)))
             }
         }
     }
@@ -68,8 +68,9 @@ impl Stem {
     ) -> Result<()> {
         match (self, tape) {
             (Stem::Words(stem), StemTape::Words(tape)) => stem.backward(params, grads, dy, tape, input, pass),
-            (Stem::Patches(stem), StemTape::Patches(tape)) => {
-                stem.backward((params, grads), dy, tape, input, pass)
+            (Stem::Image(stem), StemTape::Image(tape)) => {
+                stem.backward(grads, dy, tape, pass);
+                Ok(())
             }
             // A tape comes from the forward pass of the very same stem.
             _ => Ok(()),
@@ -88,7 +89,7 @@ impl Stem {
     pub fn ids(&self) -> Vec<WeightId> {
         match self {
             Stem::Words(stem) => stem.ids().collect(),
-            Stem::Patches(stem) => stem.ids().to_vec(),
+            Stem::Image(stem) => stem.ids(),
         }
     }
 }
