@@ -13,6 +13,8 @@ pub enum Activation {
     GeluTanh,
     /// `max(0, x)`; its derivative at 0 is taken as 0, as PyTorch does. (`relu`)
     Relu,
+    /// `min(max(0, x), 6)`; its derivative at 0 and at 6 is taken as 0, as PyTorch does. (`relu6`)
+    Relu6,
     /// `x / (1 + e⁻ˣ)`. (`silu`, `swish`)
     Silu,
     /// `tanh x`. (`tanh`)
@@ -26,6 +28,7 @@ impl Activation {
             "gelu" => Activation::Gelu,
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
             "relu" => Activation::Relu,
+            "relu6" => Activation::Relu6,
             "silu" | "swish" => Activation::Silu,
             "tanh" => Activation::Tanh,
             _ => return None,
@@ -38,6 +41,7 @@ impl Activation {
             Activation::Gelu => map(x, y, |v| v * normal(v).0),
             Activation::GeluTanh => map(x, y, |v| 0.5 * v * (1.0 + tanh_argument(v).tanh())),
             Activation::Relu => map(x, y, |v| v.max(0.0)),
+            Activation::Relu6 => map(x, y, |v| v.clamp(0.0, 6.0)),
             Activation::Silu => map(x, y, |v| v * sigmoid(v)),
             Activation::Tanh => map(x, y, f32::tanh),
         }
@@ -55,6 +59,7 @@ impl Activation {
                 0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044715 * v * v)
             }),
             Activation::Relu => slope(x, dx, |v| if v > 0.0 { 1.0 } else { 0.0 }),
+            Activation::Relu6 => slope(x, dx, |v| if v > 0.0 && v < 6.0 { 1.0 } else { 0.0 }),
             Activation::Silu => slope(x, dx, |v| {
                 let s = sigmoid(v);
                 s * (1.0 + v * (1.0 - s))
@@ -130,8 +135,14 @@ mod tests {
     use super::*;
     use candle_core::{Device, Tensor, Var};
 
-    const ALL: [Activation; 5] =
-        [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
+    const ALL: [Activation; 6] = [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::Silu,
+        Activation::Tanh,
+    ];
 
     fn grid() -> Vec<f32> {
         (0..4001).map(|i| (i as f32 - 2000.0) / 250.0 + 1e-3).collect()
@@ -146,6 +157,7 @@ mod tests {
                 Activation::Gelu => var.gelu_erf(),
                 Activation::GeluTanh => var.gelu(),
                 Activation::Relu => var.relu(),
+                Activation::Relu6 => var.clamp(0f32, 6f32),
                 Activation::Silu => var.silu(),
                 Activation::Tanh => var.tanh(),
             }
@@ -176,7 +188,12 @@ mod tests {
             let mut slopes = vec![1.0; x.len()];
             activation.backward(&x, &mut slopes);
             for (i, s) in slopes.iter().enumerate() {
-                if activation == Activation::Relu && x[i].abs() < h {
+                let bends: &[f32] = match activation {
+                    Activation::Relu => &[0.0],
+                    Activation::Relu6 => &[0.0, 6.0],
+                    _ => &[],
+                };
+                if bends.iter().any(|bend| (x[i] - bend).abs() < h) {
                     continue;
                 }
                 // h²/6·|φ'''| ≤ 2e-5 of truncation, 2·8·2⁻²⁴/h ≤ 1e-4 of rounding.

@@ -8,7 +8,7 @@
 //! Every operation is a pair whose backward is checked against candle's autograd of the composed form and
 //! against central finite differences. Reductions are cut at fixed places and added in a fixed order, so a
 //! result does not depend on the number of threads. This crate is the only one with `unsafe` code (the
-//! matrix products' pointers and the heads of attention, which write disjoint columns).
+//! matrix products' pointers, the heads of attention, which write disjoint columns, and loops compiled for wide vectors).
 //!
 //! ```
 //! use xexp_kernels::{Pool, linear};
@@ -22,21 +22,29 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod batch_norm;
 mod buffer;
+pub mod convolution;
 pub mod cosine;
 pub mod cross_entropy;
 pub mod disentangled;
+pub mod depthwise;
 pub mod dropout;
 pub mod embedding;
 mod error;
 pub mod layer_norm;
 pub mod linear;
 pub mod linear_transposed;
+pub mod pooling;
 mod product;
 mod reduce;
+pub mod response_norm;
 pub mod rms_norm;
 pub mod rotary;
 mod storage;
+pub mod transposed;
+mod wide;
+mod window;
 
 pub use activation::Activation;
 pub use buffer::{Buffer, Pool};
@@ -44,3 +52,4 @@ pub use dropout::Dropout;
 pub use error::{Error, Result};
 pub use reduce::{add, column_sums, combine, scale, sum_of_squares};
 pub use storage::{Values, update, values};
+pub use window::{Axis, Windows};
