@@ -54,6 +54,10 @@ SWIN = IMAGE | {
 
 DEBERTA = ENCODER | {
     "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "max_position_embeddings": 12,
+CONVOLUTIONS = IMAGE | {"hidden_sizes": [6, 8], "depths": [2, 1]}
+MOBILE = IMAGE | {
+    "image_size": 35, "depth_multiplier": 0.01, "depth_divisible_by": 1, "min_depth": 2, "expand_ratio": 1.5,
+    "classifier_dropout_prob": 0.0, "finegrained_output": False,
 }  # fmt: skip
 
 # A case a line: its name, the family, what differs from transformers' defaults.
@@ -76,6 +80,8 @@ CASES = {
     "dinov2": ("dinov2", DINO),
     "dinov2-swiglu": ("dinov2", DINO | {"use_swiglu_ffn": True, "qkv_bias": False}),
     "dinov2_with_registers": ("dinov2_with_registers", DINO | {"num_register_tokens": 2}),
+    "convnext": ("convnext", CONVOLUTIONS | {"image_size": 12, "patch_size": 3, "num_stages": 2}),
+    "convnextv2": ("convnextv2", CONVOLUTIONS | {"image_size": 12, "patch_size": 3, "num_stages": 2}),
     "distilbert": ("distilbert", TEXT | {
         "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12, "dropout": 0.0, "attention_dropout": 0.0,
         "seq_classif_dropout": 0.0,
@@ -93,6 +99,11 @@ CASES = {
         "attention_bias": True, "mlp_bias": True, "head_dim": 4,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 100.0, "factor": 2.0},
     }),
+    "mobilenet_v2": ("mobilenet_v2", MOBILE),
+    "mobilenet_v2-dilated": (
+        "mobilenet_v2",
+        MOBILE | {"output_stride": 8, "tf_padding": False, "first_layer_is_expansion": False},
+    ),
     "modernbert": ("modernbert", MODERNBERT),
     "modernbert-mean": ("modernbert", MODERNBERT | {
         "classifier_pooling": "mean", "norm_bias": True, "attention_bias": True, "mlp_bias": True,
@@ -101,6 +112,11 @@ CASES = {
     "mpnet": ("mpnet", ENCODER),
     "qwen2": ("qwen2", DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
     "qwen3": ("qwen3", DECODER | {"head_dim": 4}),
+    "resnet": ("resnet", CONVOLUTIONS | {"image_size": 19, "embedding_size": 4, "layer_type": "basic"}),
+    "resnet-bottleneck": (
+        "resnet",
+        CONVOLUTIONS | {"image_size": 19, "embedding_size": 4, "downsample_in_bottleneck": True},
+    ),
     "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
     "swin": ("swin", SWIN),
     "vit": ("vit", VISION),

@@ -90,9 +90,23 @@ impl Config {
         Err(self.unexpected(field, &format!("a divisor of {whole} = {all}"), self.fields.get(field)))
     }
 
+    /// Positive whole numbers, or `default` where the field is absent or null.
+    pub fn sizes(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
+        let found = match self.fields.get(field) {
+            None | Some(Value::Null) => return Ok(default.to_vec()),
+            Some(found) => found,
+        };
+        let size = |value: &Value| value.as_u64().filter(|n| *n > 0).map(|n| n as usize);
+        let sizes: Option<Vec<usize>> = found
+            .as_array()
+            .and_then(|values| values.iter().map(size).collect())
+            .filter(|s: &Vec<_>| !s.is_empty());
+        sizes.ok_or_else(|| self.unexpected(field, "positive whole numbers", Some(found)))
+    }
+
     /// A nonlinearity by transformers' name, or the one called `default`.
     pub fn activation(&self, field: &str, default: &str) -> Result<Activation> {
-        let known = "one of gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh";
+        let known = "one of gelu, gelu_new, gelu_pytorch_tanh, relu, relu6, silu, tanh";
         let name = self.text(field, default)?;
         Activation::from_name(name).ok_or_else(|| self.unexpected(field, known, self.fields.get(field)))
     }

@@ -29,7 +29,8 @@ impl Declared {
     fn weight(self, values: Vec<f32>) -> Result<Weight> {
         let tensor = Tensor::from_vec(values, self.layer.shape(), &Device::Cpu)?;
         let Declared { name, layer, init, .. } = self;
-        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, trainable: true })
+        let trainable = layer.is_parameter();
+        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, trainable })
     }
 }
 

@@ -84,7 +84,7 @@ pub enum Error {
         others: usize,
     },
     /// A tensor of whole numbers, or of a float kind that we do not read.
-    #[error("{path}: tensor {name}: expected F32, F16, BF16 or F64, found {found}")]
+    #[error("{path}: tensor {name}: expected F32, F16, BF16, F64 or a count up to 2²⁴, found {found}")]
     DType {
         /// The checkpoint.
         path: PathBuf,

@@ -20,14 +20,14 @@ pub struct Weight {
     pub init: Init,
     /// The values, `f32`.
     pub var: Var,
-    /// Whether training changes it.
+    /// Whether training changes it by a gradient.
     pub trainable: bool,
 }
 
 impl Weight {
     /// Whether weight decay applies: to matrices, not to biases and norms.
     pub fn decays(&self) -> bool {
-        !matches!(self.layer, Layer::Vector { .. })
+        self.layer.is_parameter() && !matches!(self.layer, Layer::Vector { .. } | Layer::Channels { .. })
     }
 }
 
@@ -71,10 +71,11 @@ impl Params {
         self.by_name.iter().map(|(name, &i)| (name.as_str(), &self.weights[i]))
     }
 
-    /// Says for each weight, by name, whether training changes it.
+    /// Says for each weight, by name, whether training changes it. Running statistics are no part of this: they follow the
+    /// norm that they belong to.
     pub fn train_only(&mut self, wanted: impl Fn(&str) -> bool) {
         for weight in &mut self.weights {
-            weight.trainable = wanted(&weight.name);
+            weight.trainable = weight.layer.is_parameter() && wanted(&weight.name);
         }
     }
 

@@ -48,7 +48,11 @@ impl Layer {
             Self::Recurrent { input, hidden, gates } => {
                 Some(fan(*input as f64, *gates as f64 * *hidden as f64))
             }
-            Self::Tokens { .. } | Self::Vector { .. } => None,
+            Self::Tokens { .. }
+            | Self::Channels { .. }
+            | Self::Statistic { .. }
+            | Self::Count
+            | Self::Vector { .. } => None,
         }
     }
 

@@ -80,6 +80,19 @@ pub enum Layer {
         /// Width of a vector.
         width: usize,
     },
+    /// Gains or offsets `(1, 1, 1, width)` of the channels of images that lie as `(images, height, width, channels)`. They
+    /// act elementwise, as a [`Layer::Vector`] does.
+    Channels {
+        /// Number of channels.
+        width: usize,
+    },
+    /// A running statistic `(len)`, such as a batch norm's mean: it follows the data, and no gradient moves it.
+    Statistic {
+        /// Length.
+        len: usize,
+    },
+    /// A count, a tensor of whole numbers without axes: batches that a running statistic has seen.
+    Count,
     /// Bias, norm gain or any other vector `(len)` that is added or multiplied elementwise: it sums no products and
     /// has no fan.
     Vector {
@@ -99,6 +112,9 @@ impl Layer {
             Self::Embedding { .. } => "embedding",
             Self::Recurrent { .. } => "recurrent",
             Self::Tokens { .. } => "tokens",
+            Self::Channels { .. } => "channels",
+            Self::Statistic { .. } => "statistic",
+            Self::Count => "count",
             Self::Vector { .. } => "vector",
         }
     }
@@ -119,8 +135,15 @@ impl Layer {
             Self::Embedding { count, width } => vec![*count, *width],
             Self::Recurrent { input, hidden, gates } => vec![gates.saturating_mul(*hidden), *input],
             Self::Tokens { count, width } => vec![1, *count, *width],
-            Self::Vector { len } => vec![*len],
+            Self::Channels { width } => vec![1, 1, 1, *width],
+            Self::Statistic { len } | Self::Vector { len } => vec![*len],
+            Self::Count => vec![],
         }
+    }
+
+    /// Whether its values are parameters, which a gradient may move, rather than what the model has seen.
+    pub fn is_parameter(&self) -> bool {
+        !matches!(self, Self::Statistic { .. } | Self::Count)
     }
 
     /// Number of weights.
@@ -177,7 +200,9 @@ impl Layer {
             Self::Recurrent { input, hidden, gates } => {
                 self.check_sizes(&[("input", *input), ("hidden", *hidden), ("gates", *gates)])
             }
-            Self::Vector { len } => self.check_sizes(&[("len", *len)]),
+            Self::Channels { width } => self.check_sizes(&[("width", *width)]),
+            Self::Statistic { len } | Self::Vector { len } => self.check_sizes(&[("len", *len)]),
+            Self::Count => Ok(()),
         }
     }
 
@@ -217,6 +242,10 @@ mod tests {
         // transformers' ViTEmbeddings: cls_token of width 48.
         assert_eq!(Layer::Tokens { count: 1, width: 48 }.shape(), [1, 1, 48]);
         assert_eq!(Layer::Vector { len: 9 }.shape(), [9]);
+        // BatchNorm2d(9): running_mean and num_batches_tracked; transformers' ConvNextV2GRN(9).
+        assert_eq!(Layer::Statistic { len: 9 }.shape(), [9]);
+        assert_eq!((Layer::Count.shape(), Layer::Count.count()), (vec![], Ok(1)));
+        assert_eq!(Layer::Channels { width: 9 }.shape(), [1, 1, 1, 9]);
     }
 
     #[test]

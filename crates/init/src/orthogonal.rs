@@ -26,7 +26,11 @@ impl Blocks {
             Layer::Conv { groups, .. } | Layer::TransposedConv { groups, .. } => *groups,
             Layer::Recurrent { gates, .. } => *gates,
             Layer::Linear { .. } | Layer::Transposed { .. } | Layer::Embedding { .. } => 1,
-            Layer::Tokens { .. } | Layer::Vector { .. } => return None,
+            Layer::Tokens { .. }
+            | Layer::Channels { .. }
+            | Layer::Statistic { .. }
+            | Layer::Count
+            | Layer::Vector { .. } => return None,
         };
         let columns = shape[1..].iter().try_fold(1usize, |columns, size| columns.checked_mul(*size))?;
         Some(Self { count, rows: shape[0] / count, columns })

@@ -32,6 +32,11 @@ pub enum Init {
         /// Standard deviation.
         std: f64,
     },
+    /// Uniform of zero mean.
+    Uniform {
+        /// Largest magnitude.
+        bound: f64,
+    },
     /// Normal of zero mean, cut off on both sides.
     TruncatedNormal {
         /// Standard deviation of the values, after the cut. (PyTorch's `trunc_normal_` and `variance_scaling` without
@@ -85,6 +90,7 @@ impl Init {
         match self {
             Self::Constant(value) => Self::Constant(value * factor),
             Self::Normal { std } => Self::Normal { std: std * factor },
+            Self::Uniform { bound } => Self::Uniform { bound: bound * factor },
             Self::TruncatedNormal { std, cut } => Self::TruncatedNormal { std: std * factor, cut },
             Self::Orthogonal { gain } => Self::Orthogonal { gain: gain * factor },
             Self::Scaled { gain, mode, dist } => Self::Scaled { gain: gain * factor, mode, dist },
@@ -96,6 +102,7 @@ impl Init {
         match self {
             Self::Constant(_) => "constant",
             Self::Normal { .. } => "normal",
+            Self::Uniform { .. } => "uniform",
             Self::TruncatedNormal { .. } => "truncated normal",
             Self::Orthogonal { .. } => "orthogonal",
             Self::Scaled { .. } => "scaled",
@@ -116,6 +123,7 @@ impl Init {
                 Ok(0.0)
             }
             Self::Normal { std } => scale("std", *std),
+            Self::Uniform { bound } => Ok(scale("bound", *bound)? / Dist::Uniform.bound()?),
             Self::TruncatedNormal { std, cut } => {
                 Dist::TruncatedNormal { cut: *cut }.bound()?;
                 scale("std", *std)
@@ -139,6 +147,7 @@ impl Init {
         match self {
             Self::Constant(value) => collect(count, |_| *value),
             Self::Normal { .. } => Dist::Normal.fill(count, |_| std, stream),
+            Self::Uniform { .. } => Dist::Uniform.fill(count, |_| std, stream),
             Self::TruncatedNormal { cut, .. } => {
                 Dist::TruncatedNormal { cut: *cut }.fill(count, |_| std, stream)
             }
@@ -216,6 +225,7 @@ mod tests {
         near(Init::he(Activation::Relu), (2.0_f64 / 768.0).sqrt());
         near(Init::lecun(), (1.0_f64 / 768.0).sqrt());
         near(Init::Normal { std: 0.02 }, 0.02);
+        near(Init::Uniform { bound: 0.3 }, 0.3 / 3.0_f64.sqrt());
         near(Init::TruncatedNormal { std: 0.02, cut: 2.0 }, 0.02);
         near(Init::Orthogonal { gain: 1.0 }, (1.0_f64 / 768.0).sqrt());
         near(Init::Constant(3.0), 0.0);
@@ -380,6 +390,7 @@ mod tests {
         for init in [
             Init::Normal { std: -1.0 },
             Init::Normal { std: f64::NAN },
+            Init::Uniform { bound: -1.0 },
             Init::Constant(f64::INFINITY),
             Init::TruncatedNormal { std: 1.0, cut: 0.0 },
             Init::Orthogonal { gain: f64::NAN },

@@ -42,7 +42,7 @@ pub mod response_norm;
 pub mod rms_norm;
 pub mod rotary;
 mod storage;
-pub mod transposed;
+pub mod transposed_convolution;
 mod wide;
 mod window;
 

@@ -99,7 +99,8 @@ impl Objective for Supervised<'_> {
 }
 
 /// Adds up the gradients of all samples, each weighted by one over their true number, so that micro-batches of
-/// any sizes give the gradient of the one large batch. Returns the mean loss.
+/// any sizes give the gradient of the one large batch; but for batch norms, which see a micro-batch at a time, and whose
+/// running statistics move with each. Returns the mean loss.
 ///
 /// # Errors
 /// A loss that is not finite.
@@ -122,8 +123,13 @@ pub fn gradients(
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss { step: settings.step, loss });
         }
-        if let Some(tape) = logits.tape {
+        if let Some(mut tape) = logits.tape {
+            let statistics = tape.statistics();
             classifier.backward(grads, &dlogits, tape, &input, &pass)?;
+            // Each micro-batch moves the running statistics from where the one before has left them, as in PyTorch.
+            for (id, values) in statistics {
+                classifier.params.set(id, &values)?;
+            }
         }
     }
     Ok(loss)

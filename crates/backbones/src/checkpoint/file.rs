@@ -103,7 +103,7 @@ impl File {
     /// A tensor's values, widened to `f32`.
     ///
     /// # Errors
-    /// A missing tensor, one that is not of floats, or one that holds values that are not finite.
+    /// A missing tensor, one that is neither of floats nor a count up to 2²⁴, beyond which `f32` has not every whole number, or one that holds values that are not finite.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>> {
         let missing = || Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() };
         let info = self.metadata.info(name).ok_or_else(missing)?;
@@ -116,6 +116,14 @@ impl File {
                 words(bytes).map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)).collect()
             }
             Dtype::F16 => words(bytes).map(|b| half(u16::from_le_bytes(b))).collect(),
+            Dtype::I64 if info.shape.is_empty() => {
+                let count = words(bytes).map(i64::from_le_bytes).next().unwrap_or_default();
+                if !(0..=1 << 24).contains(&count) {
+                    let (path, name) = (self.path.clone(), name.to_string());
+                    return Err(Error::DType { path, name, found: format!("the count {count}") });
+                }
+                vec![count as f32]
+            }
             other => {
                 let (path, name) = (self.path.clone(), name.to_string());
                 return Err(Error::DType { path, name, found: format!("{other:?}") });
@@ -180,6 +188,11 @@ mod tests {
     fn whole_numbers_and_what_is_no_number_are_refused_by_name() {
         let found = values(file(Dtype::I64, &[0; 16], &[2]));
         assert!(matches!(found, Err(Error::DType { name, found, .. }) if (&*name, &*found) == ("w", "I64")));
+        let count = |count: i64| values(file(Dtype::I64, &count.to_le_bytes(), &[]));
+        assert_eq!(count(1 << 24).unwrap(), [16_777_216.0]);
+        for wrong in [-1, (1 << 24) + 1] {
+            assert!(matches!(count(wrong), Err(Error::DType { .. })));
+        }
         // 1e300 is a number until it is one of 32 bits.
         for raw in [f64::NAN, f64::INFINITY, 1e300].map(f64::to_le_bytes) {
             let found = values(file(Dtype::F64, &raw, &[1]));

@@ -109,10 +109,11 @@ impl Checkpoint {
         self.places.get(name).and_then(|place| self.files[*place].shape(name))
     }
 
-    /// A tensor's values, widened to `f32`.
+    /// A tensor's values, widened to `f32`. A whole number without axes is a count, such as a batch norm's of batches.
     ///
     /// # Errors
-    /// A missing tensor, one that is not of floats, or one that holds values that are not finite.
+    /// A missing tensor, one that is neither of floats nor a count up to 2²⁴, beyond which `f32` has not every whole number,
+    /// or one that holds values that are not finite.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         match self.places.get(name) {
             Some(place) => self.files[*place].values(name),

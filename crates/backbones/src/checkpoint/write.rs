@@ -4,6 +4,7 @@ use crate::{Params, Result};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
+use xexp_init::Layer;
 use xexp_kernels::values;
 
 /// The number format of weights on disk.
@@ -38,7 +39,7 @@ impl Stored {
             Stored::F16 => |v| f16::from_f32(v).to_f32(),
             Stored::Bf16 => |v| bf16::from_f32(v).to_f32(),
         };
-        for (id, _) in params.iter() {
+        for (id, _) in params.iter().filter(|(_, weight)| weight.layer != Layer::Count) {
             let rounded: Vec<f32> = params.values(id)?.iter().map(|v| nearest(*v)).collect();
             params.set(id, &rounded)?;
         }
@@ -67,14 +68,19 @@ pub fn serialize(params: &Params) -> Result<Vec<u8>> {
     serialize_as(params, Stored::F32, |_| true)
 }
 
-/// [`serialize`] of the weights whose names are `wanted`, in another number format, rounded to the nearest.
+/// [`serialize`] of the weights whose names are `wanted`, in another number format, rounded to the nearest; counts are 64-bit
+/// whole numbers in all of them.
 ///
 /// # Errors
 /// As [`serialize`].
 pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(params.len());
     for (name, weight) in params.by_name().filter(|(name, _)| wanted(name)) {
-        let (dtype, raw) = stored.bytes(&values(&weight.var)?);
+        let numbers = values(&weight.var)?;
+        let (dtype, raw) = match weight.layer {
+            Layer::Count => (Dtype::I64, numbers.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect()),
+            _ => stored.bytes(&numbers),
+        };
         bytes.push((name, dtype, weight.var.dims().to_vec(), raw));
     }
     let mut views = Vec::with_capacity(bytes.len());
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
     use crate::{Declarations, Origin, Seed};
-    use xexp_init::{Init, Layer};
+    use xexp_init::Init;
 
     #[test]
     fn what_is_written_reads_back_bit_by_bit_under_the_metadata_that_transformers_wants() {
@@ -121,6 +127,21 @@ mod tests {
         for (id, weight) in params.iter() {
             assert_eq!(read.shape(&weight.name), Some(vec![7, 5]));
             assert_eq!(read.values(&weight.name).unwrap(), &*params.values(id).unwrap());
+        }
+    }
+
+    #[test]
+    fn counts_are_whole_numbers_in_every_format() {
+        let mut declared = Declarations::default();
+        declared.weight("n", Layer::Count, Init::Constant(70_001.0), Origin::New);
+        let params = declared.draw(Seed(1)).unwrap();
+        for stored in [Stored::F32, Stored::F16, Stored::Bf16] {
+            stored.round(&params).unwrap();
+            let bytes = serialize_as(&params, stored, |_| true).unwrap();
+            let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let view = view.tensor("n").unwrap();
+            let raw = 70_001i64.to_le_bytes();
+            assert_eq!((view.dtype(), view.shape(), view.data()), (Dtype::I64, &[][..], &raw[..]));
         }
     }
 

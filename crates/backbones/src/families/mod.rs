@@ -4,6 +4,8 @@ mod albert;
 mod beit;
 mod bert;
 mod deberta_v2;
+mod convnext;
+mod convnextv2;
 mod decoder;
 mod deit;
 mod dinov2;
@@ -11,10 +13,12 @@ mod distilbert;
 mod electra;
 mod gpt2;
 mod llama;
+mod mobilenet_v2;
 mod modernbert;
 mod mpnet;
 mod qwen2;
 mod qwen3;
+mod resnet;
 mod roberta;
 mod rope;
 mod swin;
@@ -83,6 +87,14 @@ impl HeadLaw {
     /// A normal law, and a bias of zero: the rule of `PreTrainedModel._init_weights`.
     pub fn normal(std: f64) -> Self {
         HeadLaw { weight: Init::Normal { std }, bias: Init::Constant(0.0) }
+    }
+
+    /// Uniform within `±1/√width`: what `torch.nn.Linear` draws by itself.
+    ///
+    /// Source: `torch/nn/modules/linear.py`, `reset_parameters`.
+    pub fn torch(width: usize) -> Self {
+        let init = Init::Uniform { bound: 1.0 / (width as f64).sqrt() };
+        HeadLaw { weight: init, bias: init }
     }
 
     /// [`HeadLaw::normal`] by the configuration's `initializer_range`.
@@ -194,14 +206,18 @@ pub const BACKBONES: &[Family] = &[
     deit::FAMILY,
     dinov2::FAMILY,
     dinov2::WITH_REGISTERS,
+    convnext::FAMILY,
+    convnextv2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
     gpt2::FAMILY,
     llama::FAMILY,
+    mobilenet_v2::FAMILY,
     modernbert::FAMILY,
     mpnet::FAMILY,
     qwen2::FAMILY,
     qwen3::FAMILY,
+    resnet::FAMILY,
     roberta::CAMEMBERT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,

@@ -13,6 +13,7 @@ mod combine;
 mod dense;
 mod disentangled;
 mod drop_path;
+mod images;
 mod norms;
 mod rotary;
 mod rows;
@@ -21,6 +22,7 @@ mod unfold;
 
 pub use attention::{AttentionBias, AttentionSpec};
 pub use disentangled::DisentangledSpec;
+pub use images::Map;
 
 use crate::{Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! Layers: each declares its weights, and has a forward and a backward pass.
 
 mod attention;
+mod batch_norm;
 mod block;
+mod conv_norm;
+mod convolution;
 mod decoder;
 mod embeddings;
 mod image_tokens;
@@ -24,7 +27,10 @@ mod vision_stack;
 mod windows;
 
 pub use attention::{SelfAttention, SelfAttentionTape};
+pub use batch_norm::BatchNorm;
 pub use block::{Block, BlockNames, BlockSpec, BlockTape};
+pub use conv_norm::{ConvNorm, ConvNormSpec};
+pub use convolution::{Convolution, ConvolutionSpec, Padding};
 pub use decoder::{Decoder, DecoderSpec};
 pub use embeddings::{Embeddings, EmbeddingsSpec, EmbeddingsTape, Positions};
 pub use image_tokens::{ImageTokens, ImageTokensSpec};

@@ -16,7 +16,7 @@ struct Step {
 
 /// How far a family is from transformers' on a fixture. The bounds are those of `tests/parity/compare.py`: logits to 1e-4;
 /// a gradient to 1e-3 of its norm and 1e-6 of the model's largest, for those that are zero but for rounding; running
-/// statistics to 1e-5.
+/// statistics to 1e-5 of their size.
 pub struct Apart {
     /// Largest difference of a logit.
     pub logits: f64,
@@ -24,7 +24,8 @@ pub struct Apart {
     pub gradients: f64,
     /// Number of tensors with a gradient.
     pub tensors: usize,
-    /// Largest difference of a running statistic; `None` of a family without.
+    /// Largest difference of a running statistic, as a share of the largest of its tensor or of 1; `None` of a family
+    /// without.
     pub statistics: Option<f64>,
     /// What is beyond its bound.
     pub failures: Vec<String>,
@@ -40,7 +41,9 @@ fn step(fixture: &Fixture) -> Step {
     cross_entropy::forward_backward(&output.values, &fixture.labels, weight, &mut dlogits);
     let (mut grads, mut tape) = (Grads::new(&classifier.params), output.tape.unwrap());
     let name = |id| classifier.params.weight(id).name.clone();
-    let statistics = tape.statistics().into_iter().map(|(id, values)| (name(id), values)).collect();
+    let statistics = tape.statistics().into_iter().map(|(id, values)| (name(id), values));
+    // Counts of batches are whole numbers, which fixtures leave out.
+    let statistics = statistics.filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
     classifier.backward(&mut grads, &dlogits, tape, &input, &pass).unwrap();
     let reached = classifier.params.iter().filter(|(id, _)| grads.reached(*id));
     let gradients = reached.filter_map(|(id, w)| Some((w.name.clone(), grads.get(id)?.to_vec()))).collect();
@@ -87,7 +90,9 @@ pub fn apart(fixture: &Fixture) -> Apart {
     assert_eq!(names(&step.statistics), names(&theirs_statistics), "{case}: running statistics");
     let mut statistics: Option<f64> = None;
     for (name, theirs) in &theirs_statistics {
-        let apart = worst(&step.statistics[name], theirs);
+        // As a share of the values, which in a variance may be large.
+        let largest = theirs.iter().fold(1f32, |largest, v| largest.max(v.abs()));
+        let apart = worst(&step.statistics[name], theirs) / f64::from(largest);
         if apart.is_nan() || apart > 1e-5 {
             failures.push(format!("{case}: {name} differs by {apart:.1e}"));
         }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use xexp_kernels::batch_norm::{self, Moments, Statistics};
 use xexp_kernels::convolution::{self, Shape};
 use xexp_kernels::pooling::{self, Divisor};
-use xexp_kernels::{Axis, Pool, Windows, depthwise, response_norm, transposed};
+use xexp_kernels::{Axis, Pool, Windows, depthwise, response_norm, transposed_convolution};
 
 struct PyTorch(HashMap<String, Tensor>);
 
@@ -87,9 +87,9 @@ fn transposed_convolution_is_that_of_pytorch() {
     let [x, w, b, y, dy, dx, dw, db] = PyTorch::open().all("transposed", names);
     let pool = Pool::default();
     let (mut ours, mut ours_dw, mut ours_db, mut ours_dx) = (zeros(&y), zeros(&w), zeros(&b), zeros(&x));
-    transposed::forward(&x, &w, Some(&b), &mut ours, &shape, &pool);
+    transposed_convolution::forward(&x, &w, Some(&b), &mut ours, &shape, &pool);
     let weights = (Some(&mut ours_dw[..]), Some(&mut ours_db[..]));
-    transposed::backward(&dy, &x, &w, weights, Some(&mut ours_dx), &shape, &pool);
+    transposed_convolution::backward(&dy, &x, &w, weights, Some(&mut ours_dx), &shape, &pool);
     for (ours, theirs) in [(ours, y), (ours_dw, dw), (ours_db, db), (ours_dx, dx)] {
         close(&ours, &theirs, "transposed");
     }
