@@ -1,8 +1,9 @@
 //! Batch normalization of columns, by the batch's statistics or by fixed ones, and its gradients.
 //!
-//! `y = (x − mean) / √(var + ε) · w + b` of each column. Source: Ioffe and Szegedy 2015, algorithm 1, and §3 for the
-//! gradients. Shapes: `x`, `y (rows, width)`; everything else `(width)`.
+//! `y = (x − mean) / √(var + ε) · w + b` of each column, cut off to a [`Range`]. Source: Ioffe and Szegedy 2015, algorithm 1,
+//! and §3 for the gradients. Shapes: `x`, `y (rows, width)`; everything else `(width)`.
 
+use crate::Activation;
 use rayon::prelude::*;
 
 /// Rows a task takes; fixed, because the order of the sums follows from it.
@@ -49,7 +50,7 @@ impl Moments {
         Moments { mean: mean.iter().map(|m| *m as f32).collect(), variance }
     }
 
-    /// Factor and centre of each column: `w / √(var + ε)` and the mean.
+    /// `w / √(var + ε)`.
     fn scale(&self, w: &[f32], eps: f32) -> Vec<f32> {
         w.iter().zip(self.root(eps)).map(|(w, r)| w * r).collect()
     }
@@ -60,17 +61,79 @@ impl Moments {
     }
 }
 
+/// Where `y` is cut off: the nonlinearity that usually follows costs no pass of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The least value.
+    pub low: f32,
+    /// The largest one.
+    pub high: f32,
+}
+
+impl Range {
+    /// All numbers: `y` as it is.
+    pub const ALL: Range = Range { low: f32::NEG_INFINITY, high: f32::INFINITY };
+
+    /// The range to which a nonlinearity cuts off, if that is all that it does.
+    pub fn of(activation: Activation) -> Option<Self> {
+        match activation {
+            Activation::Relu => Some(Range { low: 0.0, ..Range::ALL }),
+            Activation::Relu6 => Some(Range { low: 0.0, high: 6.0 }),
+            _ => None,
+        }
+    }
+
+    /// The gradient in front of the cut at a value, from that behind it; 0 at the ends, as in PyTorch.
+    #[inline(always)]
+    fn slope(self, value: f32, d: f32) -> f32 {
+        if value > self.low && value < self.high { d } else { 0.0 }
+    }
+}
+
+/// A norm's constants in a pass.
+#[derive(Clone, Copy)]
+pub struct Norm<'a> {
+    /// The statistics that it goes by.
+    pub moments: &'a Moments,
+    /// Gain of each column.
+    pub w: &'a [f32],
+    /// Offset of each column.
+    pub b: &'a [f32],
+    /// `ε`.
+    pub eps: f32,
+    /// Where the result is cut off.
+    pub range: Range,
+}
+
+/// [`Norm`] by columns as they are read: mean, `w / √(var + ε)`, `b`.
+struct Columns {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    b: Vec<f32>,
+}
+
+impl Columns {
+    fn of(norm: &Norm<'_>) -> Self {
+        let scale = norm.moments.scale(norm.w, norm.eps);
+        Columns { mean: tiled(&norm.moments.mean), scale: tiled(&scale), b: tiled(norm.b) }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (f32, f32, f32)> {
+        let columns = self.mean.iter().zip(&self.scale).zip(&self.b);
+        columns.map(|((mean, scale), b)| (*mean, *scale, *b))
+    }
+}
+
 /// Writes `y`.
-pub fn forward(x: &[f32], moments: &Moments, (w, b): (&[f32], &[f32]), eps: f32, y: &mut [f32]) {
-    let width = w.len();
-    assert!(x.len() == y.len() && moments.mean.len() == width, "batch norm: lengths");
-    let (mean, scale, b) = (tiled(&moments.mean), tiled(&moments.scale(w, eps)), tiled(b));
-    let wide = mean.len();
+pub fn forward(x: &[f32], norm: &Norm<'_>, y: &mut [f32]) {
+    let width = norm.w.len();
+    assert!(x.len() == y.len() && norm.moments.mean.len() == width, "batch norm: lengths");
+    let (columns, Range { low, high }) = (Columns::of(norm), norm.range);
+    let wide = columns.mean.len();
     y.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).for_each(|(y, x)| {
         for (y, x) in y.chunks_mut(wide).zip(x.chunks(wide)) {
-            let columns = mean.iter().zip(&scale).zip(&b);
-            for ((y, x), ((mean, scale), b)) in y.iter_mut().zip(x).zip(columns) {
-                *y = (x - mean) * scale + b;
+            for ((y, x), (mean, scale, b)) in y.iter_mut().zip(x).zip(columns.iter()) {
+                *y = ((x - mean) * scale + b).clamp(low, high);
             }
         }
     });
@@ -89,15 +152,13 @@ pub enum Statistics {
 pub fn backward(
     d: &mut [f32],
     x: &[f32],
-    (moments, statistics): (&Moments, Statistics),
-    w: &[f32],
-    eps: f32,
+    (norm, statistics): (&Norm<'_>, Statistics),
     params: Option<(&mut [f32], &mut [f32])>,
 ) {
-    let width = w.len();
-    assert!(x.len() == d.len() && moments.mean.len() == width, "batch norm: lengths");
-    let (mean, root) = (tiled(&moments.mean), tiled(&moments.root(eps)));
-    let (wide, scale) = (mean.len(), tiled(&moments.scale(w, eps)));
+    let width = norm.w.len();
+    assert!(x.len() == d.len() && norm.moments.mean.len() == width, "batch norm: lengths");
+    let (columns, range) = (Columns::of(norm), norm.range);
+    let (root, wide) = (norm.moments.root(norm.eps), columns.mean.len());
     let of_batch = statistics == Statistics::OfBatch;
     let (mut sums, mut products) = (vec![0f32; width], vec![0f32; width]);
     if of_batch || params.is_some() {
@@ -107,8 +168,9 @@ pub fn backward(
             .map(|(d, x)| {
                 let (mut sums, mut products) = (vec![0f32; wide], vec![0f32; wide]);
                 for (d, x) in d.chunks(wide).zip(x.chunks(wide)) {
-                    let totals = sums.iter_mut().zip(&mut products).zip(&mean);
-                    for ((d, x), ((sum, product), mean)) in d.iter().zip(x).zip(totals) {
+                    let totals = sums.iter_mut().zip(&mut products).zip(columns.iter());
+                    for ((d, x), ((sum, product), (mean, scale, b))) in d.iter().zip(x).zip(totals) {
+                        let d = range.slope((x - mean) * scale + b, *d);
                         *sum += d;
                         *product += d * (x - mean);
                     }
@@ -129,13 +191,14 @@ pub fn backward(
     let share = if of_batch { width as f32 / x.len() as f32 } else { 0.0 };
     // dx = scale · (dy − mean(dy) − x̂ · mean(dy · x̂)), the last two of which are 0 for fixed statistics.
     let constant: Vec<f32> = sums.iter().map(|s| s * share).collect();
-    let slope: Vec<f32> = products.iter().zip(&root).map(|(p, r)| p * r * share).collect();
-    let (constant, slope) = (tiled(&constant), tiled(&slope));
+    let linear: Vec<f32> = products.iter().zip(&root).map(|(p, r)| p * r * share).collect();
+    let (constant, linear) = (tiled(&constant), tiled(&linear));
     d.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).for_each(|(d, x)| {
         for (d, x) in d.chunks_mut(wide).zip(x.chunks(wide)) {
-            let columns = mean.iter().zip(&scale).zip(constant.iter().zip(&slope));
-            for ((d, x), ((mean, scale), (constant, slope))) in d.iter_mut().zip(x).zip(columns) {
-                *d = scale * (*d - constant - (x - mean) * slope);
+            let columns = columns.iter().zip(constant.iter().zip(&linear));
+            for ((d, x), ((mean, scale, b), (constant, linear))) in d.iter_mut().zip(x).zip(columns) {
+                let inner = range.slope((x - mean) * scale + b, *d);
+                *d = scale * (inner - constant - (x - mean) * linear);
             }
         }
     });

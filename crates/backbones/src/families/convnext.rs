@@ -222,3 +222,30 @@ impl Network for ConvNext {
         Some(self.image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        for (field, value) in [
+            ("depths", json!([1, 2])),
+            ("hidden_sizes", json!([8, 0])),
+            ("patch_size", json!([4, 4])),
+            ("hidden_act", json!("mish")),
+            ("drop_path_rate", json!(1.0)),
+            ("layer_scale_init_value", json!("small")),
+        ] {
+            let fields =
+                json!({ "model_type": "convnext", "hidden_sizes": [8], "depths": [1], "num_stages": 1 });
+            let mut config =
+                Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() };
+            config.fields.insert(field.to_string(), value.clone());
+            let error = FAMILY.declare(&config, &mut Declarations::default(), Reading::Features).err();
+            let error = error.unwrap().to_string();
+            assert!(error.contains(field) && error.contains("expected"), "{field} {value}: {error}");
+        }
+    }
+}

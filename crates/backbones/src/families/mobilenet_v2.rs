@@ -206,3 +206,54 @@ impl Network for MobileNetV2 {
         Some(self.image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn declare(field: &str, value: serde_json::Value) -> Result<(Encoder, Declarations)> {
+        let fields = json!({ "model_type": "mobilenet_v2" });
+        let mut config = Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() };
+        config.fields.insert(field.to_string(), value);
+        let mut declared = Declarations::default();
+        Ok((FAMILY.declare(&config, &mut declared, Reading::Features)?, declared))
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        for (field, value) in [
+            ("depth_multiplier", json!(0)),
+            ("depth_divisible_by", json!(0)),
+            ("expand_ratio", json!("6")),
+            ("hidden_act", json!("hardmish")),
+            ("classifier_dropout_prob", json!(1.0)),
+            ("image_size", json!([224, 224])),
+        ] {
+            let found = declare(field, value.clone()).map(|_| ());
+            let dropout = |_| {
+                (FAMILY.head.dropout)(&Config {
+                    path: "config.json".into(),
+                    fields: json!({ field: value }).as_object().unwrap().clone(),
+                })
+            };
+            let error =
+                found.map(dropout).map_or_else(Err, |dropout| dropout.map(|_| ())).unwrap_err().to_string();
+            assert!(error.contains(field) && error.contains("expected"), "{field}: {error}");
+        }
+    }
+
+    /// Output channels of `conv_1x1` and of `layer[1].expand_1x1` in transformers' `MobileNetV2Model` of each multiplier.
+    #[test]
+    fn channels_are_rounded_as_in_transformers() {
+        for (multiplier, width, expanded) in
+            [(1.0, 1280, 144), (0.75, 1280, 144), (0.35, 1280, 48), (1.4, 1792, 192)]
+        {
+            let (encoder, declared) = declare("depth_multiplier", json!(multiplier)).unwrap();
+            assert_eq!(encoder.width(), width, "{multiplier}");
+            let params = declared.draw(crate::Seed(1)).unwrap();
+            let name = "mobilenet_v2.layer.1.expand_1x1.convolution.weight";
+            assert_eq!(params.find(name).unwrap().1.layer.shape()[0], expanded, "{multiplier}");
+        }
+    }
+}

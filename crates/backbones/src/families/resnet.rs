@@ -175,3 +175,30 @@ impl Network for ResNet {
         Some(self.image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        for (field, value) in [
+            ("layer_type", json!("wide")),
+            ("depths", json!([1, 2])),
+            ("hidden_sizes", json!([])),
+            ("hidden_sizes", json!([3])),
+            ("hidden_act", json!("mish")),
+            ("downsample_in_bottleneck", json!(1)),
+            ("image_size", json!([8, 8])),
+        ] {
+            let fields = json!({ "model_type": "resnet", "hidden_sizes": [8], "depths": [1] });
+            let mut config =
+                Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() };
+            config.fields.insert(field.to_string(), value.clone());
+            let error = FAMILY.declare(&config, &mut Declarations::default(), Reading::Features).err();
+            let error = error.unwrap().to_string();
+            assert!(error.contains(field) && error.contains("expected"), "{field} {value}: {error}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Graph, Var};
 use crate::layers::{BatchNorm, Convolution};
 use crate::{Error, Result, WeightId};
-use xexp_kernels::batch_norm::Statistics;
+use xexp_kernels::batch_norm::{Range, Statistics};
 use xexp_kernels::{Axis, Windows, pooling, response_norm};
 
 /// A batch of images or of feature maps: `values (batch · height · width, channels)`.
@@ -76,11 +76,11 @@ impl Graph<'_, '_> {
         Ok(Map { values, height: windows.vertical.output, width: windows.horizontal.output })
     }
 
-    /// Batch normalization of each column; see [`BatchNorm`] for when it goes by which statistics.
+    /// Batch normalization of each column, cut off to a range; see [`BatchNorm`] for when it goes by which statistics.
     ///
     /// # Errors
     /// [`Error::Input`] in training, for a single row.
-    pub fn batch_norm(&mut self, norm: &BatchNorm, x: &Var) -> Result<Var> {
+    pub fn batch_norm(&mut self, norm: &BatchNorm, range: Range, x: &Var) -> Result<Var> {
         let learns = self.pass.trains() && self.params.any_trainable(norm.ids());
         let moments = if learns { norm.batch(x.values())? } else { norm.running(self.params)? };
         if learns {
@@ -89,13 +89,13 @@ impl Graph<'_, '_> {
             }
         }
         let mut y = self.pass.buffer(x.values().len());
-        norm.forward(self.params, x.values(), &moments, &mut y)?;
+        norm.forward(self.params, x.values(), (&moments, range), &mut y)?;
         let wanted = self.wants(&[x], norm.ids());
         let (norm, input, place) = (*norm, x.values().clone(), x.place());
         let statistics = if learns { Statistics::OfBatch } else { Statistics::Fixed };
         Ok(self.record(y, x.width(), wanted, move |descent, mut dy| {
             let weights = (descent.params, &mut *descent.grads);
-            norm.backward(weights, &mut dy, &input, (&moments, statistics))?;
+            norm.backward(weights, &mut dy, &input, (&moments, range, statistics))?;
             descent.give(place, dy);
             Ok(())
         }))

@@ -2,7 +2,7 @@
 
 use crate::{Declarations, Error, Grads, Origin, Params, Result, WeightId};
 use xexp_init::{Init, Layer};
-use xexp_kernels::batch_norm::{self, Moments, Statistics};
+use xexp_kernels::batch_norm::{self, Moments, Norm, Range, Statistics};
 
 /// `y = (x − mean)/√(var + ε) · w + b` of each channel; see [`xexp_kernels::batch_norm`].
 ///
@@ -82,10 +82,16 @@ impl BatchNorm {
         ])
     }
 
-    /// Writes `y`.
-    pub(crate) fn forward(&self, params: &Params, x: &[f32], moments: &Moments, y: &mut [f32]) -> Result<()> {
+    /// Writes `y`, cut off to a range.
+    pub(crate) fn forward(
+        &self,
+        params: &Params,
+        x: &[f32],
+        (moments, range): (&Moments, Range),
+        y: &mut [f32],
+    ) -> Result<()> {
         let (w, b) = (params.values(self.weight)?, params.values(self.bias)?);
-        batch_norm::forward(x, moments, (&w, &b), self.eps, y);
+        batch_norm::forward(x, &Norm { moments, w: &w, b: &b, eps: self.eps, range }, y);
         Ok(())
     }
 
@@ -95,10 +101,11 @@ impl BatchNorm {
         (params, grads): (&Params, &mut Grads),
         d: &mut [f32],
         x: &[f32],
-        moments: (&Moments, Statistics),
+        (moments, range, statistics): (&Moments, Range, Statistics),
     ) -> Result<()> {
-        let w = params.values(self.weight)?;
-        batch_norm::backward(d, x, moments, &w, self.eps, grads.pair(self.weight, self.bias));
+        let (w, b) = (params.values(self.weight)?, params.values(self.bias)?);
+        let norm = Norm { moments, w: &w, b: &b, eps: self.eps, range };
+        batch_norm::backward(d, x, (&norm, statistics), grads.pair(self.weight, self.bias));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use crate::graph::{Graph, Map};
 use crate::{Declarations, Result};
 use xexp_init::Init;
 use xexp_kernels::Activation;
+use xexp_kernels::batch_norm::Range;
 
 /// `φ(norm(x ∗ w))`, without a bias in the convolution.
 pub struct ConvNorm {
@@ -46,10 +47,11 @@ impl ConvNorm {
     /// An image smaller than a window.
     pub fn forward(&self, graph: &mut Graph<'_, '_>, x: &Map) -> Result<Map> {
         let y = graph.convolution(&self.convolution, x)?;
-        let normed = graph.batch_norm(&self.norm, &y.values)?;
+        let range = self.activation.map_or(Some(Range::ALL), Range::of);
+        let normed = graph.batch_norm(&self.norm, range.unwrap_or(Range::ALL), &y.values)?;
         Ok(y.with(match self.activation {
-            Some(activation) => graph.activation(activation, &normed),
-            None => normed,
+            Some(activation) if range.is_none() => graph.activation(activation, &normed),
+            _ => normed,
         }))
     }
 }

@@ -7,7 +7,7 @@ mod definition;
 use candle_core::{Device, Tensor};
 use definition::{Case, mean_case, slopes, wave};
 use std::collections::HashMap;
-use xexp_kernels::batch_norm::{self, Moments, Statistics};
+use xexp_kernels::batch_norm::{self, Moments, Norm, Range, Statistics};
 use xexp_kernels::convolution::{self, Shape};
 use xexp_kernels::pooling::{self, Divisor};
 use xexp_kernels::{Axis, Pool, Windows, depthwise, response_norm, transposed_convolution};
@@ -125,9 +125,10 @@ fn batch_norm_is_that_of_pytorch() {
     let moments = Moments::of(&x, 5);
     let (mut ours, mut ours_dx) = (zeros(&y), dy.clone());
     let (mut ours_dw, mut ours_db) = (zeros(&w), zeros(&b));
-    batch_norm::forward(&x, &moments, (&w, &b), 1e-3, &mut ours);
+    let norm = Norm { moments: &moments, w: &w, b: &b, eps: 1e-3, range: Range::ALL };
+    batch_norm::forward(&x, &norm, &mut ours);
     let weights = Some((&mut ours_dw[..], &mut ours_db[..]));
-    batch_norm::backward(&mut ours_dx, &x, (&moments, Statistics::OfBatch), &w, 1e-3, weights);
+    batch_norm::backward(&mut ours_dx, &x, (&norm, Statistics::OfBatch), weights);
     for (ours, theirs) in [(ours, y), (ours_dw, dw), (ours_db, db), (ours_dx, dx)] {
         close(&ours, &theirs, "batch norm");
     }
@@ -220,13 +221,20 @@ fn pools_have_the_slopes_of_their_definition_and_fixed_statistics_are_constants(
     let moments = Moments { mean: vec![0.5, -1.0], variance: vec![4.0, 0.25] };
     let (x, w, b) = ([1.5, 0.0, 0.5, 1.0], [2.0, 3.0], [0.0, 1.0]);
     let mut y = [0.0; 4];
-    batch_norm::forward(&x, &moments, (&w, &b), 0.0, &mut y);
+    let norm = Norm { moments: &moments, w: &w, b: &b, eps: 0.0, range: Range::ALL };
+    batch_norm::forward(&x, &norm, &mut y);
     assert_eq!(y, [1.0, 7.0, 0.0, 13.0]);
     let (mut d, mut dw, mut db) = ([1.0, 1.0, 2.0, -1.0], [0.0; 2], [0.0; 2]);
     let weights = Some((&mut dw[..], &mut db[..]));
-    batch_norm::backward(&mut d, &x, (&moments, Statistics::Fixed), &w, 0.0, weights);
+    batch_norm::backward(&mut d, &x, (&norm, Statistics::Fixed), weights);
     // dy · w / √var; Σ dy · x̂; Σ dy.
     assert_eq!((d, dw, db), ([1.0, 6.0, 2.0, -6.0], [0.5, -2.0], [3.0, 0.0]));
+    // Cut off to [0, 7]: no gradient at and beyond the ends.
+    let cut = Norm { range: Range { low: 0.0, high: 7.0 }, ..norm };
+    batch_norm::forward(&x, &cut, &mut y);
+    let mut d = [1.0, 1.0, 2.0, -1.0];
+    batch_norm::backward(&mut d, &x, (&cut, Statistics::Fixed), None);
+    assert_eq!((y, d), ([1.0, 7.0, 0.0, 7.0], [1.0, 0.0, 0.0, 0.0]));
 }
 
 /// Long columns of a large mean keep their variance: parts of 256 rows are joined around their own means.
@@ -260,7 +268,8 @@ fn the_number_of_threads_does_not_change_a_bit() {
         let moments = Moments::of(&x, 24);
         let (mut d, mut gain, mut offset) = (x.clone(), [0.0; 24], [0.0; 24]);
         let weights = Some((&mut gain[..], &mut offset[..]));
-        batch_norm::backward(&mut d, &x, (&moments, Statistics::OfBatch), &w[..24], 0.1, weights);
+        let norm = Norm { moments: &moments, w: &w[..24], b: &w[24..48], eps: 0.1, range: Range::ALL };
+        batch_norm::backward(&mut d, &x, (&norm, Statistics::OfBatch), weights);
         [dw, depth, dx, moments.mean, moments.variance, d, gain.to_vec(), offset.to_vec()]
     };
     let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
