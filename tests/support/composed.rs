@@ -92,6 +92,7 @@ impl Composed {
                 Activation::Gelu => up.gelu_erf(),
                 Activation::GeluTanh => up.gelu(),
                 Activation::Relu => up.relu(),
+                Activation::Relu6 => up.clamp(0.0, 6.0),
                 Activation::Silu => up.silu(),
                 Activation::Tanh => up.tanh(),
             };

@@ -68,7 +68,7 @@ pub fn fit(
         Some(bias) => classifier.params.values(bias)?.to_vec(),
         None => vec![0.0; classifier.classes()],
     };
-    let mut head = scale.standardise(&*classifier.params.values(weight)?, &raw_b);
+    let mut head = scale.standardise(&classifier.params.values(weight)?, &raw_b);
     let mut look = head.clone();
     let (mut momentum, mut before) = (1.0f64, f64::INFINITY);
     let mut best: Option<(u32, f64, Linear)> = None;

@@ -3,9 +3,9 @@
 mod albert;
 mod beit;
 mod bert;
-mod deberta_v2;
 mod convnext;
 mod convnextv2;
+mod deberta_v2;
 mod decoder;
 mod deit;
 mod dinov2;

@@ -81,7 +81,7 @@ impl Stem {
     pub fn longest(&self) -> Option<usize> {
         match self {
             Stem::Words(stem) => stem.longest(),
-            Stem::Patches(_) => None,
+            Stem::Image(_) => None,
         }
     }
 

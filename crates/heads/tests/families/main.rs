@@ -21,8 +21,16 @@ use xexp_kernels::sum_of_squares;
 /// The bounds are those of [`step::Apart`].
 #[test]
 fn every_family_is_that_of_transformers() {
-    let failed: Vec<String> = Fixture::all().iter().flat_map(|fixture| apart(fixture).failures).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    for fixture in Fixture::all() {
+        let apart = apart(&fixture);
+        assert!(apart.failures.is_empty(), "{}", apart.failures.join("\n"));
+        let shares = [apart.logits / 1e-4, apart.gradients, apart.statistics.unwrap_or(0.0) / 1e-5];
+        assert!(
+            apart.tensors > 10 && shares.iter().all(|share| *share <= 1.0),
+            "{}: {shares:?}",
+            fixture.case
+        );
+    }
 }
 
 /// What is saved has the names and shapes of transformers' own state.

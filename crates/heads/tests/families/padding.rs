@@ -5,7 +5,7 @@ use xexp_heads::Classifier;
 use xexp_kernels::Pool;
 
 use crate::fixture::Fixture;
-use crate::worst;
+use crate::step::worst;
 
 /// Ids with fillers up to the longest text, and the mask.
 fn padded(texts: &[Vec<u32>], filler: u32, left: bool) -> Input {

@@ -50,7 +50,8 @@ fn step(fixture: &Fixture) -> Step {
     Step { logits: output.values.to_vec(), gradients, statistics }
 }
 
-fn worst(ours: &[f32], theirs: &[f32]) -> f64 {
+/// The largest difference of two lists.
+pub fn worst(ours: &[f32], theirs: &[f32]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
 }
