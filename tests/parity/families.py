@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTImageProcessor
+from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 from transformers.utils import logging
 
 import backbones
@@ -49,8 +49,7 @@ def rows(case: str) -> list[compare.Row]:
     """One case."""
     base, trained = WORK / case / "base", WORK / case / "trained"
     other = {"image_size": SIZE} if tiny.is_image(case) else {}
-    torch.manual_seed(0)
-    tiny.auto(case).from_config(tiny.config(case, **other)).float().save_pretrained(base)
+    tiny.model(case, base, **other)
     if tiny.is_image(case):
         ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(base)
         data = ["--train", "bundled:symbols", "--limit-train", 64]
@@ -83,7 +82,9 @@ def images(case: str, folder: Path, model) -> tuple[list[dict], np.ndarray]:
 def texts(case: str, folder: Path, model) -> tuple[list[dict], np.ndarray]:
     """What we print for texts of all lengths, and transformers' logits."""
     written = [text for text, _ in sentences(case, 40)]
-    return roundtrip.predict(folder, written), roundtrip.logits(model, AutoTokenizer.from_pretrained(folder), written)
+    # AutoTokenizer would split words by the family's rules, whatever tokenizer.json says.
+    theirs = roundtrip.logits(model, PreTrainedTokenizerFast.from_pretrained(folder), written)
+    return roundtrip.predict(folder, written), theirs
 
 
 def tokenizer(case: str) -> PreTrainedTokenizerFast:
@@ -101,7 +102,7 @@ def tokenizer(case: str) -> PreTrainedTokenizerFast:
 
 def longest(case: str) -> int:
     """Tokens for which every family has a position; those that count from behind the padding lose two."""
-    return tiny.CASES[case][1]["max_position_embeddings"] - 2
+    return tiny.config(case).max_position_embeddings - 2
 
 
 def sentences(case: str, count: int) -> list[tuple[str, str]]:

@@ -135,13 +135,13 @@ def auto(case: str):
     return AutoModelForImageClassification if is_image(case) else AutoModelForSequenceClassification
 
 
-def model(case: str, folder: Path):
+def model(case: str, folder: Path, **other):
     """A model of the case in training mode, by way of a saved folder whose tensors follow the rule.
 
-    Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
+    `other` are fields of another value. Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
     nothing, by the configurations.
     """
-    auto(case).from_config(config(case)).float().save_pretrained(folder)
+    auto(case).from_config(config(case, **other)).float().save_pretrained(folder)
     tensors = load_file(folder / WEIGHTS)
     filled = {name: values(name, t.shape) if t.dtype.kind == "f" else t for name, t in tensors.items()}
     save_file(filled, folder / WEIGHTS, metadata={"format": "pt"})
