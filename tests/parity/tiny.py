@@ -54,6 +54,7 @@ SWIN = IMAGE | {
 
 DEBERTA = ENCODER | {
     "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0, "max_position_embeddings": 12,
+}  # fmt: skip
 CONVOLUTIONS = IMAGE | {"hidden_sizes": [6, 8], "depths": [2, 1]}
 MOBILE = IMAGE | {
     "image_size": 35, "depth_multiplier": 0.01, "depth_divisible_by": 1, "min_depth": 2, "expand_ratio": 1.5,

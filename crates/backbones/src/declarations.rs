@@ -1,10 +1,10 @@
 //! The declaration of a model's weights, before they have values.
 
-use crate::checkpoint::{Checkpoint, LoadReport};
+use crate::checkpoint::{Checkpoint, LoadReport, PositionTable};
 use crate::params::{Params, Weight, WeightId};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use xexp_init::{Init, Layer, Seed};
 
 /// Where a weight's first values come from.
@@ -42,6 +42,8 @@ type Spelling = Box<dyn Fn(&str) -> Option<String>>;
 pub struct Declarations {
     declared: Vec<Declared>,
     aliases: Vec<Spelling>,
+    positions: Vec<(WeightId, PositionTable)>,
+    resamples: bool,
 }
 
 impl Declarations {
@@ -68,6 +70,24 @@ impl Declarations {
         }
     }
 
+    /// Says that a weight is a table of positions.
+    pub fn positions(&mut self, weight: WeightId, table: PositionTable) {
+        self.positions.push((weight, table));
+    }
+
+    /// Has tables of positions read from those of images of another size, instead of refusing them.
+    pub fn resample_positions(&mut self) {
+        self.resamples = true;
+    }
+
+    /// The table of positions that a weight is, with the sides of its two squares, where it may and can be resampled from
+    /// a tensor of this shape.
+    fn resampled(&self, index: usize, found: &[usize]) -> Option<(PositionTable, usize, usize)> {
+        let (_, table) = self.positions.iter().find(|(weight, _)| weight.0 == index && self.resamples)?;
+        let (from, to) = table.sides(found, &self.declared[index].layer.shape())?;
+        Some((*table, from, to))
+    }
+
     /// Reads the weights from a checkpoint and draws the new ones from the streams `(seed, name)`.
     ///
     /// # Errors
@@ -78,7 +98,8 @@ impl Declarations {
         let mut sources = Vec::with_capacity(self.declared.len());
         let mut missing = vec![];
         let mut wrong = vec![];
-        for weight in &self.declared {
+        let mut squares = BTreeMap::new();
+        for (index, weight) in self.declared.iter().enumerate() {
             let key = self.key(checkpoint, &weight.name);
             let found = key.as_ref().and_then(|key| checkpoint.shape(key));
             let expected = weight.layer.shape();
@@ -88,6 +109,14 @@ impl Declarations {
                     report.wrong_shape.push((weight.name.clone(), found.clone(), expected));
                 }
                 sources.push(None);
+                continue;
+            }
+            if let (Some(found), false) = (&found, fits)
+                && let Some(square) = self.resampled(index, found)
+            {
+                report.resampled.push((weight.name.clone(), found.clone(), expected));
+                squares.insert(index, square);
+                sources.push(key);
                 continue;
             }
             match (&key, fits) {
@@ -111,11 +140,15 @@ impl Declarations {
         let used: BTreeSet<&String> = sources.iter().flatten().collect();
         report.ignored = checkpoint.names().into_iter().filter(|name| !used.contains(name)).collect();
         let mut weights = Vec::with_capacity(self.declared.len());
-        for (declared, source) in self.declared.into_iter().zip(sources) {
+        for (index, (declared, source)) in self.declared.into_iter().zip(sources).enumerate() {
             let values = match source {
                 Some(key) => {
                     report.loaded.push(declared.name.clone());
-                    checkpoint.values(&key)?
+                    let values = checkpoint.values(&key)?;
+                    match squares.get(&index) {
+                        Some((table, from, to)) => table.resample(&values, *from, *to),
+                        None => values,
+                    }
                 }
                 None => {
                     report.new.push(declared.name.clone());
@@ -185,6 +218,32 @@ mod tests {
         assert_eq!(report.wrong_shape, [("head.weight".to_string(), vec![7, 2], vec![4, 2])]);
         let text = report.to_string();
         assert!(text.contains("loaded 1 tensors") && text.contains("[7, 2], needed [4, 2]"), "{text}");
+    }
+
+    #[test]
+    fn a_table_of_positions_is_resampled_where_that_is_asked_for_and_said() {
+        use crate::checkpoint::Resampling;
+        let declared = |resample: bool| {
+            let mut declared = Declarations::default();
+            let layer = Layer::Tokens { count: 5, width: 2 };
+            let table = declared.weight("positions", layer, INIT, Origin::Checkpoint);
+            declared.positions(table, PositionTable { front: 1, behind: 0, resampling: Resampling::Bicubic });
+            if resample {
+                declared.resample_positions();
+            }
+            declared
+        };
+        let found = checkpoint(&[("positions", &[1, 10, 2])]);
+        let error = declared(false).load(&found, Seed(1)).err().unwrap();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+        let (params, report) = declared(true).load(&found, Seed(1)).unwrap();
+        let (id, _) = params.find("positions").unwrap();
+        assert_eq!(&*params.values(id).unwrap(), [0.0; 10]);
+        assert_eq!(report.loaded, ["positions"]);
+        assert_eq!(report.resampled, [("positions".to_string(), vec![1, 10, 2], vec![1, 5, 2])]);
+        assert!(report.to_string().contains("from shape [1, 10, 2] to [1, 5, 2]"));
+        let wider = checkpoint(&[("positions", &[1, 10, 3])]);
+        assert!(declared(true).load(&wider, Seed(1)).is_err());
     }
 
     #[test]

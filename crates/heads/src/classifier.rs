@@ -70,9 +70,10 @@ impl Parts {
         Ok(Parts { family, declared, unfilled })
     }
 
-    /// The head replaces that of the checkpoint.
+    /// The head replaces that of the checkpoint, and images may have another size than the checkpoint's.
     fn with_new_head(mut self) -> Self {
         self.declared.renew(|name| self.family.head.holds(name));
+        self.declared.resample_positions();
         self
     }
 

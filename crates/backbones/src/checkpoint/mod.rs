@@ -3,8 +3,10 @@
 mod file;
 mod read;
 mod report;
+mod resample;
 mod write;
 
 pub use read::Checkpoint;
 pub use report::LoadReport;
+pub use resample::{PositionTable, Resampling};
 pub use write::{Stored, serialize, serialize_as};

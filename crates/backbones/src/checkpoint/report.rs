@@ -14,6 +14,9 @@ pub struct LoadReport {
     pub ignored: Vec<String>,
     /// Weights drawn although the checkpoint has one, of another shape: name, shape found, shape needed.
     pub wrong_shape: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// Tables of positions read from others, of images of another size: name, shape found, shape needed.
+    #[serde(default)]
+    pub resampled: Vec<(String, Vec<usize>, Vec<usize>)>,
 }
 
 impl fmt::Display for LoadReport {
@@ -27,6 +30,9 @@ impl fmt::Display for LoadReport {
         write!(f, " · ignored: {}", list(&self.ignored))?;
         for (name, found, expected) in &self.wrong_shape {
             write!(f, " · {name} replaced: the checkpoint's has shape {found:?}, needed {expected:?}")?;
+        }
+        for (name, found, expected) in &self.resampled {
+            write!(f, " · {name} resampled to another image size: from shape {found:?} to {expected:?}")?;
         }
         Ok(())
     }

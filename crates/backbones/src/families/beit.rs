@@ -1,6 +1,7 @@
 //! BEiT. Source: Bao et al. 2022; names and defaults from transformers' `BeitConfig`.
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
+use crate::checkpoint::Resampling;
 use crate::config::Config;
 use crate::layers::{
     BlockNames, Displacements, ImageTokens, ImageTokensSpec, LayerNorm, RelativeBias, VisionBlock,
@@ -58,7 +59,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         init,
         front: &["cls_token"],
         registers: 0,
-        positions: config.flag("use_absolute_position_embeddings", false)?,
+        positions: config.flag("use_absolute_position_embeddings", false)?.then_some(Resampling::Bicubic),
         path: "beit.embeddings",
     };
     let stem = ImageTokens::declare(declared, &stem);

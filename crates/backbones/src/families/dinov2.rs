@@ -2,6 +2,7 @@
 //! transformers' `Dinov2Config` and `Dinov2WithRegistersConfig`.
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
+use crate::checkpoint::Resampling;
 use crate::config::Config;
 use crate::layers::{
     BlockNames, ImageTokens, ImageTokensSpec, LayerNorm, VisionBlock, VisionBlockSpec, VisionStack, VisionTop,
@@ -23,7 +24,12 @@ pub(super) const FAMILY: Family = Family {
         // Bare checkpoints have no prefix.
         declared.alias(|name| name.strip_prefix("dinov2.").map(str::to_string));
         let mask = config.flag("use_mask_token", true)?;
-        network(config, declared, reading, Variant { prefix: "dinov2", mask, registers: 0 })
+        network(
+            config,
+            declared,
+            reading,
+            Variant { prefix: "dinov2", mask, registers: 0, resampling: Resampling::Bicubic },
+        )
     },
 };
 
@@ -41,7 +47,17 @@ pub(super) const WITH_REGISTERS: Family = Family {
             let found = config.fields.get("num_register_tokens");
             return Err(config.unexpected("num_register_tokens", "a positive whole number", found));
         }
-        network(config, declared, reading, Variant { prefix: "dinov2_with_registers", mask: true, registers })
+        network(
+            config,
+            declared,
+            reading,
+            Variant {
+                prefix: "dinov2_with_registers",
+                mask: true,
+                registers,
+                resampling: Resampling::Smooth,
+            },
+        )
     },
     ..FAMILY
 };
@@ -61,13 +77,15 @@ struct Variant {
     /// Whether there is a mask token, which pretraining alone reads.
     mask: bool,
     registers: usize,
+    /// How positions become those of another image size.
+    resampling: Resampling,
 }
 
 fn network(
     config: &Config,
     declared: &mut Declarations,
     reading: Reading,
-    Variant { prefix, mask, registers }: Variant,
+    Variant { prefix, mask, registers, resampling }: Variant,
 ) -> Result<Encoder> {
     let width = config.size("hidden_size")?;
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
@@ -120,7 +138,7 @@ fn network(
         init,
         front: &["cls_token"],
         registers,
-        positions: true,
+        positions: Some(resampling),
         path: &format!("{prefix}.embeddings"),
     };
     let stem = ImageTokens::declare(declared, &stem);
@@ -138,4 +156,34 @@ fn network(
         VisionTop::ClassAndMean(LayerNorm::declare(declared, &path, width, norm_eps, Origin::Checkpoint))
     });
     Ok(Encoder::new(VisionStack::new(stem, blocks, None, top, width)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        for (field, value) in [
+            ("num_register_tokens", json!(0)),
+            ("mlp_ratio", json!(0)),
+            ("use_swiglu_ffn", json!("yes")),
+            ("qkv_bias", json!(1)),
+            ("patch_size", json!(5)),
+            ("image_size", json!([8, 8])),
+            ("layerscale_value", json!("1")),
+            ("drop_path_rate", json!(-0.1)),
+        ] {
+            let mut fields = json!({
+                "image_size": 8, "patch_size": 4, "num_channels": 3, "hidden_size": 6, "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+            });
+            fields[field] = value.clone();
+            let config = Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() };
+            let error = WITH_REGISTERS.declare(&config, &mut Declarations::default(), Reading::Features);
+            let error = error.err().unwrap().to_string();
+            assert!(error.contains(field) && error.contains("expected"), "{field} {value}: {error}");
+        }
+    }
 }

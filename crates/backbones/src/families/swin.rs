@@ -1,6 +1,7 @@
 //! Swin. Source: Liu et al. 2021; names and defaults from transformers' `SwinConfig`.
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
+use crate::checkpoint::{PositionTable, Resampling};
 use crate::config::Config;
 use crate::layers::{
     BlockNames, Displacements, LayerNorm, Linear, Patches, PatchesSpec, RelativeBias, SwinStack, SwinStage,
@@ -63,7 +64,9 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     let positions = config.flag("use_absolute_embeddings", false)?.then(|| {
         let layer = Layer::Tokens { count: patches.side().pow(2), width: embed };
         let name = "swin.embeddings.position_embeddings";
-        declared.weight(name, layer, Init::Constant(0.0), Origin::Checkpoint)
+        let table = declared.weight(name, layer, Init::Constant(0.0), Origin::Checkpoint);
+        declared.positions(table, PositionTable { front: 0, behind: 0, resampling: Resampling::Bicubic });
+        table
     });
     let norm = LayerNorm::declare(declared, "swin.embeddings.norm", embed, PLAIN_EPS, Origin::Checkpoint);
 
@@ -143,4 +146,42 @@ fn sizes(config: &Config, field: &str) -> Result<Vec<usize>> {
     sizes
         .filter(|all| !all.is_empty())
         .ok_or_else(|| config.unexpected(field, "positive whole numbers, one a stage", found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(field: &str, value: Value) -> Option<String> {
+        let mut fields = json!({
+            "model_type": "swin", "image_size": 12, "patch_size": 2, "num_channels": 3, "embed_dim": 6, "depths": [1, 2],
+            "num_heads": [2, 3], "window_size": 3,
+        });
+        fields[field] = value;
+        let config = Config { path: "config.json".into(), fields: fields.as_object().unwrap().clone() };
+        let declared = &mut Declarations::default();
+        FAMILY.declare(&config, declared, Reading::Features).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_built_is_named() {
+        assert_eq!(error("window_size", json!(3)), None);
+        for (field, value) in [
+            ("patch_size", json!(5)),
+            ("depths", json!([1, 0])),
+            ("depths", json!([])),
+            ("depths", json!(null)),
+            ("num_heads", json!([2])),
+            ("num_heads", json!([2, 5])),
+            // The second stage has 3 · 3 patches.
+            ("window_size", json!(4)),
+            ("mlp_ratio", json!(0.1)),
+            ("qkv_bias", json!("no")),
+            ("drop_path_rate", json!(1.0)),
+        ] {
+            let error = error(field, value.clone()).unwrap();
+            assert!(error.contains(field) && error.contains("expected"), "{field} {value}: {error}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! ViT. Source: Dosovitskiy et al. 2021; names and defaults from transformers' `ViTConfig`.
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range};
+use crate::checkpoint::Resampling;
 use crate::config::Config;
 use crate::layers::{BlockNames, BlockSpec, ImageTokensSpec, Placement, Stack, StackSpec, StemSpec, TopSpec};
 use crate::{Declarations, Encoder, Result};
@@ -69,7 +70,7 @@ pub(super) fn stack(
             init,
             front,
             registers: 0,
-            positions: true,
+            positions: Some(Resampling::Bicubic),
             path: &format!("{prefix}.embeddings"),
         }),
         blocks: config.size("num_hidden_layers")?,

@@ -1,5 +1,6 @@
 //! The tokens of an image: learned ones in front of its patches, and learned positions.
 
+use crate::checkpoint::{PositionTable, Resampling};
 use crate::layers::{ImageShape, Patches, PatchesSpec, PatchesTape};
 use crate::{Declarations, Error, Grads, Input, Origin, Params, Pass, Result, WeightId};
 use xexp_init::{Init, Layer};
@@ -23,8 +24,8 @@ pub struct ImageTokensSpec<'a> {
     pub front: &'a [&'a str],
     /// Register tokens behind them, which have no position. Source: Darcet et al. 2024.
     pub registers: usize,
-    /// Whether there is a table of positions.
-    pub positions: bool,
+    /// The table of positions, if there is one, and how it becomes that of another image size.
+    pub positions: Option<Resampling>,
     /// Path of the whole.
     pub path: &'a str,
 }
@@ -49,9 +50,12 @@ impl ImageTokens {
         };
         let count = (spec.image / spec.patch).pow(2);
         let front: Vec<WeightId> = spec.front.iter().map(|name| tokens(name, 1)).collect();
-        let positions = spec.positions.then(|| tokens("position_embeddings", front.len() + count));
+        let positions = spec.positions.map(|_| tokens("position_embeddings", front.len() + count));
         let registers =
             (spec.registers > 0).then(|| (tokens("register_tokens", spec.registers), spec.registers));
+        if let (Some(weight), Some(resampling)) = (positions, spec.positions) {
+            declared.positions(weight, PositionTable { front: front.len(), behind: 0, resampling });
+        }
         let projection = PatchesSpec {
             image: spec.image,
             patch: spec.patch,
@@ -176,7 +180,7 @@ mod tests {
             init: Init::Normal { std: 1.0 },
             front: &["cls_token", "distillation_token"],
             registers,
-            positions: true,
+            positions: Some(Resampling::Bicubic),
             path: "e",
         };
         let stem = ImageTokens::declare(&mut declared, &spec);

@@ -1,5 +1,6 @@
 //! A learned term of the attention logits for each displacement of two patches.
 
+use crate::checkpoint::{PositionTable, Resampling};
 use crate::graph::{AttentionBias, Graph};
 use crate::{Declarations, Origin, Result, WeightId};
 use xexp_init::{Init, Layer};
@@ -16,9 +17,14 @@ pub struct Displacements {
 }
 
 impl Displacements {
+    /// Displacements along an edge.
+    fn span(self) -> usize {
+        2 * self.side - 1
+    }
+
     /// Rows of the table.
     pub fn count(self) -> usize {
-        (2 * self.side - 1).pow(2) + if self.class { 3 } else { 0 }
+        self.span().pow(2) + if self.class { 3 } else { 0 }
     }
 
     /// Tokens.
@@ -36,7 +42,7 @@ impl Displacements {
             _ => {
                 let (i, j) = (query - usize::from(class), key - usize::from(class));
                 let (down, right) = (side - 1 + i / side - j / side, side - 1 + i % side - j % side);
-                down * (2 * side - 1) + right
+                down * self.span() + right
             }
         }
     }
@@ -54,6 +60,11 @@ impl RelativeBias {
     pub fn declare(declared: &mut Declarations, name: String, heads: usize, at: Displacements) -> Self {
         let layer = Layer::Embedding { count: at.count(), width: heads };
         let table = declared.weight(name, layer, Init::Constant(0.0), Origin::Checkpoint);
+        if at.class {
+            // The square is the whole image, and of another size with it; one of a window stays.
+            let resampling = Resampling::Bilinear;
+            declared.positions(table, PositionTable { front: 0, behind: 3, resampling });
+        }
         RelativeBias { table, heads, at }
     }
 
