@@ -6,7 +6,7 @@ use serde_json::json;
 use xexp_backbones::config::Config;
 use xexp_backbones::{Mode, Seed, families};
 use xexp_heads::{Classifier, HeadInit};
-use xexp_train::{Content, Sample, pack};
+use xexp_train::{Sample, pack};
 
 use crate::gradients::{TRAIN, gradients, loss, norm};
 use crate::support::slopes;
@@ -32,7 +32,7 @@ fn samples() -> Vec<Sample> {
     let mut stream = Seed(9).stream("images");
     let image = |index: usize| {
         let pixels: Arc<[f32]> = (0..108).map(|_| stream.normal() as f32).collect();
-        Sample { content: Content::Image { pixels, tokens: 5 }, label: (index % CLASSES) as u32 }
+        Sample::image(pixels, 5, (index % CLASSES) as u32)
     };
     (0..5).map(image).collect()
 }

@@ -8,7 +8,6 @@ use xexp_report::atomic;
 use crate::args::{Format, Reading, Shared};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::reading::read;
 use crate::saved::{Job, Model};
 use crate::stdout::{self, json};
 use crate::{scoring, signals};
@@ -20,8 +19,8 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub shared: Shared,
-    /// The labelled data to score the model on.
-    #[arg(long, env = "XEXP_DATA", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The labelled data to score the model on: a file, or a folder of class folders.
+    #[arg(long, env = "XEXP_DATA", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub data: Option<String>,
     /// How the file is read.
     #[command(flatten)]
@@ -36,8 +35,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
     let job = Job::new(&args.shared, "--data", args.data.as_deref())?;
-    let Model { classifier, names, encoder } = job.open(&args.shared)?;
-    let data = read(&job.data, &args.reading, true)?;
+    let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
+    let data = encoder.read(&job.data, &args.reading, true)?;
     let labels = Labels::from_names(names.clone())?;
     let prepared = encoder.prepare(&data)?;
     let split = SplitInput { name: "test", data: &data, encoded: prepared.encoded.as_deref() };

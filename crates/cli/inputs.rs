@@ -1,14 +1,19 @@
 //! From examples to samples: texts through the tokenizer, images through the preprocessor, labels by id.
 
+use std::sync::Arc;
+
 use xexp_backbones::Error;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
-use xexp_data::{Dataset, Encoded, Example, Image, Labels, Preprocessor, Tokenizer};
+use xexp_data::{Dataset, Encoded, Example, Labels, Preprocessor, Tokenizer, Viewer};
 use xexp_train::{Content, Sample};
 
-use crate::args::Shared;
+use crate::args::{Reading, Shared};
 use crate::failure::Failure;
+use crate::photo::Photo;
+use crate::places::Data;
+use crate::reading::read;
 
 /// Most tokens kept of a text where nothing is said and the model could take more.
 const DEFAULT_MAX_LENGTH: usize = 256;
@@ -17,8 +22,8 @@ const DEFAULT_MAX_LENGTH: usize = 256;
 pub enum Encoder {
     /// Of a text model.
     Text(Box<TextEncoder>),
-    /// Of an image model.
-    Image(Preprocessor, ImageShape),
+    /// Of an image model: how it looks at images, and the tokens that it makes of one.
+    Image(Viewer, usize),
 }
 
 /// A tokenizer and how many tokens it may give.
@@ -43,7 +48,12 @@ impl Encoder {
     ///
     /// # Errors
     /// A tokenizer or preprocessor that cannot be read, a `--max-length` that the model cannot take.
-    pub fn new(folder: &Folder, image: Option<ImageShape>, shared: &Shared) -> Result<Self, Failure> {
+    pub fn new(
+        folder: &Folder,
+        image: Option<ImageShape>,
+        shared: &Shared,
+        reading: &Reading,
+    ) -> Result<Self, Failure> {
         let (name, bytes) = (folder.family.modality.companion(), folder.companion()?);
         let path = folder.path.join(name);
         match (folder.family.modality, image) {
@@ -51,7 +61,14 @@ impl Encoder {
                 if shared.max_length.is_some() {
                     return Err(Failure::input("--max-length: an image has no length to cut"));
                 }
-                Ok(Encoder::Image(Preprocessor::parse(&path, &bytes)?, image))
+                let viewer = Viewer {
+                    preprocessor: Preprocessor::parse(&path, &bytes)?,
+                    channels: image.channels,
+                    size: image.size,
+                    upright: !reading.ignore_exif,
+                    budget: shared.image_cache as usize * 1_000_000,
+                };
+                Ok(Encoder::Image(viewer, image.tokens))
             }
             _ => {
                 let limit = match folder.family.longest(&folder.config)? {
@@ -74,6 +91,18 @@ impl Encoder {
         }
     }
 
+    /// Reads data of the model's kind.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&mut self, place: &Data, reading: &Reading, labelled: bool) -> Result<Dataset, Failure> {
+        match self {
+            Encoder::Text(_) if place.is_images() => Err(mismatch(place, "images", "a text model")),
+            Encoder::Text(_) => read(place, reading, labelled, None),
+            Encoder::Image(viewer, _) => read(place, reading, labelled, Some(viewer)),
+        }
+    }
+
     /// The samples of the data.
     ///
     /// # Errors
@@ -86,23 +115,24 @@ impl Encoder {
                 let sample = |e: &Encoded| Sample::text(e.ids.clone(), e.type_ids.clone(), 0);
                 Ok(Prepared { samples: encoded.iter().map(sample).collect(), encoded: Some(encoded) })
             }
-            (Encoder::Image(preprocessor, shape), true) => {
-                let images = data.examples.iter().filter_map(|e| Some((&e.text, e.image.as_ref()?)));
-                let sample = |(name, image): (&String, &Image)| {
-                    let pixels = preprocessor.apply(name, image, shape.channels, shape.size)?;
-                    Ok(Sample { content: Content::Image { pixels, tokens: shape.tokens }, label: 0 })
+            (Encoder::Image(viewer, tokens), true) => {
+                let viewer = Arc::new(viewer.clone());
+                let sample = |example: &Example| {
+                    let photo = Photo::of(example, &viewer)?;
+                    let content = Content::Image { image: Arc::new(photo), tokens: *tokens };
+                    Some(Ok(Sample { content, label: 0 }))
                 };
-                let samples: Result<Vec<Sample>, Failure> = images.map(sample).collect();
+                let samples: Result<Vec<Sample>, Failure> = data.examples.iter().filter_map(sample).collect();
                 Ok(Prepared { samples: samples?, encoded: None })
             }
-            (Encoder::Text(_), true) => Err(mismatch(data, "images", "a text model")),
-            (Encoder::Image(..), false) => Err(mismatch(data, "texts", "an image model")),
+            (Encoder::Text(_), true) => Err(mismatch(&data.path.display(), "images", "a text model")),
+            (Encoder::Image(..), false) => Err(mismatch(&data.path.display(), "texts", "an image model")),
         }
     }
 }
 
-fn mismatch(data: &Dataset, what: &str, model: &str) -> Failure {
-    Failure::input(format!("{} holds {what}, which {model} cannot read", data.path.display()))
+fn mismatch(place: &dyn std::fmt::Display, what: &str, model: &str) -> Failure {
+    Failure::input(format!("{place} holds {what}, which {model} cannot read"))
         .hint("choose a model of the kind of the data with --model, or leave it away")
 }
 

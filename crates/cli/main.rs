@@ -19,6 +19,7 @@ mod inputs;
 mod lab;
 mod man;
 mod output;
+mod photo;
 mod places;
 mod predict;
 mod pretrain;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xexp_backbones::folder::Folder;
 use xexp_bundled::{MODELS, SPLITS, TEXTS, images};
-use xexp_data::nearest;
+use xexp_data::{Format, nearest};
 
 use crate::failure::Failure;
 
@@ -27,6 +27,13 @@ pub enum Model {
 pub enum Data {
     /// A file.
     File(PathBuf),
+    /// A folder of images.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The folder whose splits it is one of, where only that was named.
+        root: Option<PathBuf>,
+    },
     /// A split of a set that the program carries.
     Bundled {
         /// Name of the set.
@@ -76,17 +83,30 @@ impl fmt::Display for Model {
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Data::File(path) => path.display().fmt(f),
+            Data::File(path) | Data::Folder { path, .. } => path.display().fmt(f),
             Data::Bundled { set, split, .. } => write!(f, "{BUNDLED}{set}/{split}"),
         }
     }
 }
 
 impl Data {
-    /// Another split of the same bundled set; `None` for a file, and for a set without such a split.
+    /// Whether the name alone says that these are images.
+    pub fn is_images(&self) -> bool {
+        match self {
+            Data::File(path) => matches!(Format::of(path), Ok(Format::Images)),
+            Data::Folder { .. } => true,
+            Data::Bundled { images, .. } => *images,
+        }
+    }
+
+    /// Another split of the same bundled set or folder of splits; `None` where there is none.
     pub fn sibling(&self, split: &str) -> Option<Data> {
         match self {
             Data::File(_) => None,
+            Data::Folder { root, .. } => {
+                let root = root.as_ref()?;
+                Some(Data::Folder { path: split_folder(root, split)?, root: Some(root.clone()) })
+            }
             Data::Bundled { set, images, .. } => {
                 let split = splits(set).into_iter().find(|name| *name == split)?;
                 Some(Data::Bundled { set, split, images: *images })
@@ -124,8 +144,8 @@ pub fn model(flag: &str, given: &str) -> Result<Model, Failure> {
     })
 }
 
-/// The data that `flag` names: a file, or `bundled:SET` or `bundled:SET/SPLIT`, whose split is `usual` where none is
-/// given.
+/// The data that `flag` names: a file, a folder of images, or `bundled:SET` or `bundled:SET/SPLIT`. Of a set or folder
+/// of splits it is the split `usual` where none is named.
 ///
 /// # Errors
 /// There is no such file, set or split.
@@ -149,7 +169,7 @@ pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
         return Ok(Data::File(path.to_path_buf()));
     }
     if path.is_dir() {
-        return Err(Failure::input(format!("{flag} {given}: expected a file, found a folder")));
+        return folder(flag, path, usual);
     }
     // Pipes and devices are neither file nor folder, and can be read.
     if path.exists() {
@@ -160,6 +180,31 @@ pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
         Some(near) => failure.hint(format!("did you mean {}?", near.display())),
         None => failure,
     })
+}
+
+/// A folder of images, or the split `usual` of one with a folder for each split.
+fn folder(flag: &str, path: &Path, usual: &str) -> Result<Data, Failure> {
+    if split_folder(path, "train").is_none() {
+        return Ok(Data::Folder { path: path.to_path_buf(), root: None });
+    }
+    match split_folder(path, usual) {
+        Some(split) => Ok(Data::Folder { path: split, root: Some(path.to_path_buf()) }),
+        None => Err(Failure::input(format!("{flag} {}: no folder for the split {usual:?}", path.display()))
+            .hint(format!("name the folder itself, such as {flag} {}", path.join("train").display()))),
+    }
+}
+
+/// Names of the folders of a split.
+const SPLIT_FOLDERS: [(&str, &[&str]); 3] = [
+    ("train", &["train", "training"]),
+    ("valid", &["valid", "validation", "val", "dev"]),
+    ("test", &["test", "testing"]),
+];
+
+/// The folder of a split.
+fn split_folder(root: &Path, split: &str) -> Option<PathBuf> {
+    let (_, names) = SPLIT_FOLDERS.iter().find(|(known, _)| *known == split)?;
+    names.iter().map(|name| root.join(name)).find(|path| path.is_dir())
 }
 
 /// Names of the bundled sets, and whether each holds images.

@@ -12,7 +12,6 @@ use crate::args::{Reading, Shared};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::reading::read;
 use crate::saved::{Job, Model};
 use crate::{signals, stdout};
 
@@ -23,8 +22,8 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub shared: Shared,
-    /// The input to label; predictions go to stdout, or to predictions.jsonl in the output folder.
-    #[arg(long, env = "XEXP_INPUT", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Data")]
+    /// The input to label: a file, an image or a folder of images; predictions go to stdout, or to predictions.jsonl in the output folder.
+    #[arg(long, env = "XEXP_INPUT", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub input: Option<String>,
     /// How the file is read.
     #[command(flatten)]
@@ -39,8 +38,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
     let job = Job::new(&args.shared, "--input", args.input.as_deref())?;
-    let Model { classifier, names, encoder } = job.open(&args.shared)?;
-    let data = read(&job.data, &args.reading, false)?;
+    let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
+    let data = encoder.read(&job.data, &args.reading, false)?;
     let samples = encoder.prepare(&data)?.samples;
 
     let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);

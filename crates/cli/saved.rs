@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use xexp_heads::Classifier;
 
-use crate::args::Shared;
+use crate::args::{Reading, Shared};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::output::{self, Existing};
@@ -20,7 +20,7 @@ pub struct Job {
     pub output: Option<PathBuf>,
 }
 
-/// A saved model, ready to label texts.
+/// A saved model, ready to label texts or images.
 pub struct Model {
     /// Backbone and head.
     pub classifier: Classifier,
@@ -43,7 +43,7 @@ impl Job {
             })?,
         )?;
         let data = given.ok_or_else(|| {
-            let hint = format!("give a .csv, .tsv, .jsonl or .json file: {flag} FILE");
+            let hint = format!("give a .csv, .tsv, .jsonl or .json file, or a folder of images: {flag} DATA");
             Failure::input(format!("no {flag}")).hint(hint)
         })?;
         let data = places::data(flag, data, "test")?;
@@ -59,10 +59,10 @@ impl Job {
     ///
     /// # Errors
     /// A folder that holds no classifier that can be used.
-    pub fn open(&self, shared: &Shared) -> Result<Model, Failure> {
+    pub fn open(&self, shared: &Shared, reading: &Reading) -> Result<Model, Failure> {
         let folder = self.model.open()?;
         let (classifier, names) = Classifier::open(&folder)?;
-        let encoder = Encoder::new(&folder, classifier.backbone.image(), shared)?;
+        let encoder = Encoder::new(&folder, classifier.backbone.image(), shared, reading)?;
         Ok(Model { classifier, names, encoder })
     }
 }

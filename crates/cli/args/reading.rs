@@ -9,6 +9,12 @@ pub struct Reading {
     /// The column of the text [default: found by its name].
     #[arg(long, env = "XEXP_TEXT_COLUMN", value_name = "NAME")]
     pub text_column: Option<String>,
+    /// The column of the image's path, taken from the file's folder [default: found by its name].
+    #[arg(long, env = "XEXP_IMAGE_COLUMN", value_name = "NAME", conflicts_with = "text_column")]
+    pub image_column: Option<String>,
+    /// Takes images as they are stored, without turning them upright as their EXIF orientation says.
+    #[arg(long, env = "XEXP_IGNORE_EXIF")]
+    pub ignore_exif: bool,
     /// The column of the second text, for tasks on pairs [default: found by its name].
     #[arg(long, env = "XEXP_PAIR_COLUMN", value_name = "NAME")]
     pub pair_column: Option<String>,
@@ -24,12 +30,12 @@ pub struct Reading {
     /// The format of the data files [default: by the file's extension].
     #[arg(long, env = "XEXP_DATA_FORMAT", value_name = "FORMAT")]
     pub data_format: Option<DataFormat>,
-    /// What to do with a malformed row, an empty text or a missing label.
+    /// What to do with a malformed row, an empty text, a missing label or an image that cannot be decoded.
     #[arg(long, env = "XEXP_ON_BAD_ROW", value_name = "ACTION", default_value = "error")]
     pub on_bad_row: OnBadRow,
 }
 
-/// A file format of texts.
+/// A format of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataFormat {
@@ -43,6 +49,8 @@ pub enum DataFormat {
     Json,
     /// One text a line.
     Txt,
+    /// Images, of labelled ones a folder for each class.
+    Images,
 }
 
 /// What becomes of a row that cannot be used.

@@ -35,6 +35,10 @@ pub struct Shared {
     /// The most tokens kept of a text [default: the smaller of the model's limit and 256].
     #[arg(long, env = "XEXP_MAX_LENGTH", value_name = "TOKENS")]
     pub max_length: Option<NonZeroUsize>,
+    /// The most memory for images in the model's size; those of a file or folder are kept when all fit, and decoded anew
+    /// in every epoch when not.
+    #[arg(long, env = "XEXP_IMAGE_CACHE", value_name = "MB", default_value_t = 1024)]
+    pub image_cache: u32,
     /// Never uses the network.
     #[arg(long, env = "XEXP_OFFLINE")]
     pub offline: bool,

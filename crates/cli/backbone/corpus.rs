@@ -74,7 +74,7 @@ impl Corpus {
         reading: &Reading,
         seen: &mut BTreeSet<Text>,
     ) -> Result<Vec<Text>, Failure> {
-        let data: Dataset = read(place, reading, false)?;
+        let data: Dataset = read(place, reading, false, None)?;
         if data.is_images() {
             return Err(Failure::input(format!("{place} holds images, expected texts")));
         }

@@ -10,7 +10,7 @@ use super::args::UnseenLabels;
 use super::{Args, Plan};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
-use crate::reading::read;
+use crate::places::Data;
 
 /// One split, ready for the model.
 pub struct Part {
@@ -46,9 +46,11 @@ impl Examples {
         image: Option<ImageShape>,
     ) -> Result<Self, Failure> {
         let seed = Seed(args.shared.seed);
-        let all = read(&plan.train, &args.reading, true)?;
-        let valid = plan.valid.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
-        let test = plan.test.as_ref().map(|path| read(path, &args.reading, true)).transpose()?;
+        let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
+        let mut read = |place: &Data| encoder.read(place, &args.reading, true);
+        let all = read(&plan.train)?;
+        let valid = plan.valid.as_ref().map(&mut read).transpose()?;
+        let test = plan.test.as_ref().map(&mut read).transpose()?;
         let labels = labels(args, folder, &all, [&valid, &test])?;
 
         let (train, valid) = match valid {
@@ -68,7 +70,6 @@ impl Examples {
             None => train,
         };
 
-        let encoder = Encoder::new(folder, image, &args.shared)?;
         let splits = [("train", Some(train)), ("valid", Some(valid)), ("test", test)];
         let mut parts = vec![];
         for (name, data) in splits.into_iter().filter_map(|(name, data)| Some((name, data?))) {

@@ -103,7 +103,8 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
     let model = match args.shared.model.as_deref() {
         Some(given) => places::model("--model", given)?,
         None => {
-            let images = matches!(train, Some(places::Data::Bundled { images: true, .. }));
+            let images =
+                args.reading.image_column.is_some() || train.as_ref().is_some_and(places::Data::is_images);
             places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL })?
         }
     };

@@ -20,6 +20,8 @@ const IDS: [&str; 3] = ["id", "idx", "index"];
 pub enum Role {
     /// The text.
     Text,
+    /// The path of an image, or the image itself.
+    Image,
     /// The second text of a pair.
     Pair,
     /// The label.
@@ -31,6 +33,9 @@ impl Role {
     pub fn defaults(self) -> &'static [&'static str] {
         match self {
             Role::Text => &["text", "sentence", "sentence1", "question1", "premise", "utterance", "content"],
+            Role::Image => {
+                &["image", "path", "file", "file_name", "filename", "filepath", "image_path", "img"]
+            }
             Role::Pair => &[],
             Role::Label => &["label", "labels", "label_name", "intent", "class", "category", "target"],
         }
@@ -40,6 +45,7 @@ impl Role {
     pub fn flag(self) -> &'static str {
         match self {
             Role::Text => "--text-column",
+            Role::Image => "--image-column",
             Role::Pair => "--pair-column",
             Role::Label => "--label-column",
         }
@@ -50,6 +56,7 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Role::Text => "text",
+            Role::Image => "image",
             Role::Pair => "second text",
             Role::Label => "label",
         })
@@ -60,7 +67,7 @@ impl fmt::Display for Role {
 ///
 /// A named column must be there, letter by letter. Without a name:
 /// - the **text** is the first there is of `text`, `sentence`, `sentence1`, `question1`, `premise`, `utterance`,
-///   `content`;
+///   `content`; of images, `image`, `path`, `file`, `file_name`, `filename`, `filepath`, `image_path`, `img`;
 /// - the **second text** is `sentence2` beside `sentence1`, `question2` beside `question1`, `hypothesis` beside
 ///   `premise`, and only when the text's column was found without a name too; otherwise there is none;
 /// - the **label** is the first there is of `label`, `labels`, `label_name`, `intent`, `class`, `category`, `target`;
@@ -70,7 +77,7 @@ impl fmt::Display for Role {
 /// Where no column has exactly the name looked for, one that differs in the case of ASCII letters will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
-    /// Column of the text.
+    /// Column of the text, or of the image.
     pub text: String,
     /// Column of the second text.
     pub pair: Option<String>,
@@ -89,10 +96,11 @@ impl Columns {
                 Error::NoDefaultColumn { path: source.path.clone(), role, found: names.to_vec() }
             }),
         };
-        let text = pick(Role::Text, &source.text_column)?;
+        let first = if source.images { Role::Image } else { Role::Text };
+        let text = pick(first, &source.text_column)?;
         let pair = match &source.pair_column {
             Some(name) => Some(named(source, Role::Pair, name, names)?),
-            None if source.text_column.is_some() => None,
+            None if source.text_column.is_some() || source.images => None,
             None => PAIRS
                 .iter()
                 .find(|(first, _)| text.eq_ignore_ascii_case(first))
@@ -100,7 +108,7 @@ impl Columns {
         };
         let label = if labelled { Some(pick(Role::Label, &source.label_column)?) } else { None };
 
-        let used = [(Role::Text, Some(&text)), (Role::Pair, pair.as_ref()), (Role::Label, label.as_ref())];
+        let used = [(first, Some(&text)), (Role::Pair, pair.as_ref()), (Role::Label, label.as_ref())];
         for (index, (role, name)) in used.iter().enumerate() {
             let Some(name) = name else { continue };
             let times = names.iter().filter(|other| other == name).count();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::columns::Columns;
 use crate::example::{BadRowNote, Example};
+use crate::images;
 
 /// The examples of one file, or a part of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,25 +23,39 @@ pub struct Dataset {
     pub bad_rows: Vec<BadRowNote>,
     /// The examples, in the file's order.
     pub examples: Vec<Example>,
+    /// How the images were looked at; `None` of texts.
+    pub gallery: Option<Gallery>,
+}
+
+/// How the images of a dataset were looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gallery {
+    /// Whether EXIF orientations were followed.
+    pub upright: bool,
+    /// Whether the images are kept in the model's size.
+    pub kept: bool,
+    /// Files of the folder that are no images by their extension.
+    pub other_files: u64,
 }
 
 impl Dataset {
-    /// Labelled images that no file holds; `sha256` is that of whatever stands for the file.
+    /// Images that no table lists; `sha256` is that of whatever stands for the file.
     pub fn of_images(path: PathBuf, sha256: String, examples: Vec<Example>) -> Self {
         Dataset {
             path,
             sha256,
-            columns: Columns { text: "image".into(), pair: None, label: Some("label".into()), id: None },
+            columns: images::columns(),
             rows_read: examples.len() as u64,
             blank_lines: 0,
             bad_rows: vec![],
             examples,
+            gallery: Some(Gallery::default()),
         }
     }
 
     /// Whether these are images.
     pub fn is_images(&self) -> bool {
-        self.examples.first().is_some_and(|example| example.image.is_some())
+        self.gallery.is_some()
     }
 
     /// The examples at `indices`, in that order, as a dataset of their own.
@@ -56,6 +71,7 @@ impl Dataset {
             blank_lines: self.blank_lines,
             bad_rows: self.bad_rows.clone(),
             examples: indices.iter().filter_map(|&index| self.examples.get(index).cloned()).collect(),
+            gallery: self.gallery.clone(),
         }
     }
 }

@@ -37,7 +37,7 @@ pub enum Error {
         bad_rows: usize,
     },
     /// A file name whose extension tells no format.
-    #[error("{}: expected the extension .csv, .tsv, .jsonl, .ndjson or .json, found {}",
+    #[error("{}: expected the extension .csv, .tsv, .jsonl, .ndjson or .json, or images, found {}",
         path.display(), found.as_deref().unwrap_or("none"))]
     Extension {
         /// The file.
@@ -262,6 +262,28 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A folder of images with nothing to label them by, or nothing to look at.
+    #[error("{}: {message}", path.display())]
+    ImageFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// An image that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Images where texts are read.
+    #[error("{}: expected texts, found images", path.display())]
+    ImagesForTexts {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// An image of another size than the model takes.
     #[error("image {name}: expected {expected:?} (channels, height, width), found {found:?}")]
     ImageSize {
@@ -298,7 +320,12 @@ impl Error {
             Error::NoRows { bad_rows: 1.., .. } => "read it without --on-bad-row skip to see the first bad row".into(),
             Error::Vocabulary { .. } => "give a larger --vocabulary, or more texts".into(),
             Error::ImageSize { .. } => {
-                "images are not resized: take a model of their size, such as bundled:mini-vision for 32 × 32".into()
+                "size and crop_size in the model's preprocessor_config.json must give what its config.json takes".into()
+            }
+            Error::Image { .. } => "mend or remove the file, or leave such files out with --on-bad-row skip".into(),
+            Error::ImageFolder { .. } => {
+                "labelled images lie in class folders, such as train/daisy/1.jpg, or in a CSV file of path and label"
+                    .into()
             }
             Error::Extension { .. } | Error::UnknownFormat { .. } => {
                 format!("say what it holds with --data-format {}", Format::NAMES.join("|"))

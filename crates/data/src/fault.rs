@@ -67,6 +67,14 @@ pub enum RowFault {
         /// Name of the field.
         field: String,
     },
+    /// An image that cannot be read or decoded.
+    #[error("the image {path}: {message}")]
+    Image {
+        /// Its path, or its name.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A JSON value of a kind that the field cannot have.
     #[error("the field `{field}` holds {found}, expected {expected}")]
     Kind {

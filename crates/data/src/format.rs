@@ -23,12 +23,19 @@ pub enum Format {
     Json,
     /// One text a line and nothing else; blank lines are no texts.
     Txt,
+    /// An image, or a folder of them; of labelled ones a folder for each class.
+    Images,
 }
 
 impl Format {
-    pub(crate) const NAMES: [&'static str; 5] = ["csv", "tsv", "jsonl", "json", "txt"];
+    pub(crate) const NAMES: [&'static str; 6] = ["csv", "tsv", "jsonl", "json", "txt", "images"];
 
-    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`, `.txt`; case does not matter.
+    /// Extensions of image files. Some are of formats that are not read: such a file is an error, not passed over.
+    pub const IMAGES: [&'static str; 13] =
+        ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif", "ppm"];
+
+    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`, `.txt`, those of
+    /// [`Format::IMAGES`], or a folder; case does not matter.
     ///
     /// # Errors
     /// [`Error::Extension`] for any other.
@@ -40,6 +47,8 @@ impl Format {
             Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
             Some("json") => Ok(Format::Json),
             Some("txt") => Ok(Format::Txt),
+            Some(extension) if Format::IMAGES.contains(&extension) => Ok(Format::Images),
+            _ if path.is_dir() => Ok(Format::Images),
             _ => Err(Error::Extension { path: path.into(), found: extension.map(|e| format!(".{e}")) }),
         }
     }
@@ -55,6 +64,7 @@ impl FromStr for Format {
             "jsonl" => Ok(Format::Jsonl),
             "json" => Ok(Format::Json),
             "txt" => Ok(Format::Txt),
+            "images" => Ok(Format::Images),
             _ => Err(Error::UnknownFormat { found: name.into() }),
         }
     }
@@ -68,6 +78,7 @@ impl fmt::Display for Format {
             Format::Jsonl => "jsonl",
             Format::Json => "json",
             Format::Txt => "txt",
+            Format::Images => "images",
         })
     }
 }
@@ -114,6 +125,8 @@ mod tests {
             ("a.ndjson", Format::Jsonl),
             ("a.json", Format::Json),
             ("a.Txt", Format::Txt),
+            ("a.JPG", Format::Images),
+            (env!("CARGO_MANIFEST_DIR"), Format::Images),
         ] {
             assert_eq!(Format::of(Path::new(name)).unwrap(), format);
         }

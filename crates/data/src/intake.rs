@@ -112,6 +112,7 @@ impl<'a> Intake<'a> {
                 blank_lines: self.blank_lines,
                 bad_rows: self.bad_rows,
                 examples: self.examples,
+                gallery: None,
             }),
             _ => Err(Error::NoRows { path: self.source.path.clone(), bad_rows: self.bad_rows.len() }),
         }

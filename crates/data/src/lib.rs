@@ -36,8 +36,10 @@ mod dataset;
 mod error;
 mod example;
 mod fault;
+mod folder;
 mod format;
 mod image;
+mod images;
 mod input;
 mod intake;
 mod json;
@@ -45,6 +47,7 @@ mod labels;
 mod lines;
 mod nearest;
 mod order;
+mod picture;
 mod receipt;
 mod records;
 mod source;
@@ -54,17 +57,20 @@ mod word_pieces;
 
 pub use batch::Batches;
 pub use columns::{Columns, Role};
-pub use dataset::Dataset;
+pub use dataset::{Dataset, Gallery};
 pub use error::{Error, Result};
 pub use example::{BadRowNote, Example};
 pub use fault::RowFault;
 pub use format::{Delimiter, Format};
-pub use image::{Image, Preprocessor};
+pub use image::{Decoded, Decoding, Filter, Image, Preprocessor, decode};
+pub use images::{Viewer, read_images};
 pub use labels::Labels;
 pub use nearest::nearest;
 pub use order::natural_order;
+pub use picture::{Picture, Still};
 pub use receipt::{
-    ClassCount, Conflict, Conflicts, Leak, LeakedText, Lengths, Receipt, SplitInput, SplitReceipt, Truncation,
+    ClassCount, Conflict, Conflicts, Leak, LeakedText, Lengths, PictureSizes, Receipt, SplitInput,
+    SplitReceipt, Truncation,
 };
 pub use source::{BadRow, Source, read, read_bytes};
 pub use split::{Split, stratified_sample, stratified_split};

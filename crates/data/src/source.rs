@@ -30,7 +30,9 @@ pub struct Source {
     pub delimiter: Option<Delimiter>,
     /// Names for the columns of a CSV or TSV file that has no header.
     pub columns: Option<Vec<String>>,
-    /// Column of the text; without one, see [`Columns`](crate::Columns).
+    /// Whether rows name images rather than hold texts.
+    pub images: bool,
+    /// Column of the text or image; without one, see [`Columns`](crate::Columns).
     pub text_column: Option<String>,
     /// Column of the second text of a pair; without one, see [`Columns`](crate::Columns).
     pub pair_column: Option<String>,
@@ -48,6 +50,7 @@ impl Source {
             format: None,
             delimiter: None,
             columns: None,
+            images: false,
             text_column: None,
             pair_column: None,
             label_column: None,
@@ -97,7 +100,7 @@ fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Resul
             format => format,
         },
     };
-    if matches!(format, Format::Jsonl | Format::Json | Format::Txt) {
+    if !matches!(format, Format::Csv | Format::Tsv) {
         let settings = [("delimiter", source.delimiter.is_some()), ("columns", source.columns.is_some())];
         if let Some((setting, _)) = settings.into_iter().find(|(_, set)| *set) {
             return Err(Error::Setting { path: source.path.clone(), setting, format });
@@ -113,6 +116,7 @@ fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Resul
         Format::Jsonl => json::read_lines(&mut input, &mut intake)?,
         Format::Json => json::read_array(&mut input, &mut intake)?,
         Format::Txt => lines::read(&mut input, &mut intake)?,
+        Format::Images => return Err(Error::ImagesForTexts { path: source.path.clone() }),
     }
     intake.finish(input.sha256()?)
 }

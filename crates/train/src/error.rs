@@ -65,6 +65,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An image that can no longer be read.
+    #[error("image {name}: {message}")]
+    Image {
+        /// Its name or path.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A file operation that failed.
     #[error("cannot {doing} {path}: {source}")]
     File {
@@ -105,6 +113,9 @@ impl Error {
             Error::NoCheckpoint { .. } => "start the run without --resume".to_string(),
             Error::OtherRun { .. } => {
                 "resume with the settings of the first run, or start anew with --overwrite".to_string()
+            }
+            Error::Image { .. } => {
+                "it could be read when the run began: was it moved or changed since?".to_string()
             }
             Error::Head(error) => return error.hint(),
             Error::Report(error) => return error.hint(),

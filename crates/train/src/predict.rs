@@ -1,7 +1,8 @@
 //! Logits and features of many samples.
 
 use crate::Result;
-use crate::sample::{Sample, pack};
+use crate::loader::batches;
+use crate::sample::Sample;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::{Mode, Pass};
 use xexp_heads::{Classifier, Features};
@@ -10,7 +11,7 @@ use xexp_kernels::Pool;
 /// Logits `(samples, classes)`, or `None` when interrupted. `done` hears the number of samples so far.
 ///
 /// # Errors
-/// Tokens that the backbone has no row for.
+/// Tokens that the backbone has no row for, an image that cannot be read any more.
 pub fn logits(
     classifier: &Classifier,
     samples: &[Sample],
@@ -20,13 +21,15 @@ pub fn logits(
 ) -> Result<Option<Vec<f32>>> {
     let pool = Pool::default();
     let mut all = Vec::with_capacity(samples.len() * classifier.classes());
-    for (turn, part) in samples.chunks(batch).enumerate() {
+    let mut seen = 0;
+    for input in batches(samples, batch) {
         if interrupted.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let (input, _) = pack(part.iter())?;
+        let input = input?;
         all.extend_from_slice(&classifier.forward(&input, &mut Pass::new(&pool, Mode::Eval))?.values);
-        done(turn * batch + part.len());
+        seen += input.batch();
+        done(seen);
     }
     Ok(Some(all))
 }
@@ -44,12 +47,15 @@ pub fn features(
 ) -> Result<Option<Features>> {
     let pool = Pool::default();
     let mut features = Features { values: vec![], width: classifier.backbone.width() };
-    for (turn, part) in samples.chunks(batch).enumerate() {
+    let mut seen = 0;
+    for input in batches(samples, batch) {
         if interrupted.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        classifier.collect_features(&pack(part.iter())?.0, &pool, &mut features)?;
-        done(turn * batch + part.len());
+        let input = input?;
+        classifier.collect_features(&input, &pool, &mut features)?;
+        seen += input.batch();
+        done(seen);
     }
     Ok(Some(features))
 }

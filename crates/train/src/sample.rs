@@ -1,11 +1,12 @@
 //! Examples as the model takes them, with the ids of their labels.
 
 use crate::Result;
+use std::fmt::Debug;
 use std::sync::Arc;
-use xexp_backbones::{Error, Input};
+use xexp_backbones::{Error, Input, Seed};
 
 /// One example.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// What the model reads.
     pub content: Content,
@@ -14,7 +15,7 @@ pub struct Sample {
 }
 
 /// What the model reads of one example.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Content {
     /// A text.
     Text {
@@ -25,17 +26,52 @@ pub enum Content {
     },
     /// An image.
     Image {
-        /// Normalised pixels, `(channels, height, width)`.
-        pixels: Arc<[f32]>,
+        /// What gives its pixels.
+        image: Arc<dyn Pixels>,
         /// Tokens that the model makes of it.
         tokens: usize,
     },
+}
+
+/// An image that is decoded when it is wanted.
+pub trait Pixels: Debug + Send + Sync {
+    /// Normalised pixels, `(channels, height, width)`: as the image is, or as `visit` sees it.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
+    fn pixels(&self, visit: Option<Visit>) -> Result<Arc<[f32]>>;
+}
+
+/// An example's turn in an epoch of training, which names the random streams of its augmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Seed of the run.
+    pub seed: Seed,
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Number of the example among those trained on.
+    pub example: usize,
+}
+
+/// Pixels in memory, the same in every visit.
+#[derive(Debug)]
+struct Fixed(Arc<[f32]>);
+
+impl Pixels for Fixed {
+    fn pixels(&self, _: Option<Visit>) -> Result<Arc<[f32]>> {
+        Ok(self.0.clone())
+    }
 }
 
 impl Sample {
     /// A text of these tokens.
     pub fn text(ids: Vec<u32>, type_ids: Vec<u32>, label: u32) -> Self {
         Sample { content: Content::Text { ids, type_ids }, label }
+    }
+
+    /// An image of these normalised pixels, `(channels, height, width)`.
+    pub fn image(pixels: Arc<[f32]>, tokens: usize, label: u32) -> Self {
+        Sample { content: Content::Image { image: Arc::new(Fixed(pixels)), tokens }, label }
     }
 
     /// Token ids and segments of a text; none of an image.
@@ -47,27 +83,40 @@ impl Sample {
     }
 }
 
-/// Packs the chosen samples end to end, with their labels.
+/// Packs the chosen samples end to end, with their labels; images as they are, without augmentation.
 ///
 /// # Errors
-/// A sample without tokens, or texts and images in one batch.
+/// A sample without tokens, texts and images in one batch, an image that cannot be read.
 pub fn pack<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> Result<(Input, Vec<u32>)> {
-    let (mut texts, mut images, mut tokens) = (vec![], vec![], 0);
+    let pixels = |sample: &Sample| match &sample.content {
+        Content::Text { .. } => None,
+        Content::Image { image, .. } => Some(image.pixels(None)),
+    };
+    let images: Vec<Arc<[f32]>> = samples.clone().filter_map(pixels).collect::<Result<_>>()?;
+    pack_with(samples, &images)
+}
+
+/// The same with the pixels of the images given, in the order of the samples.
+///
+/// # Errors
+/// As [`pack`]; a number of images other than that of the samples that are some.
+pub fn pack_with<'a>(
+    samples: impl Iterator<Item = &'a Sample> + Clone,
+    images: &[Arc<[f32]>],
+) -> Result<(Input, Vec<u32>)> {
+    let (mut texts, mut tokens, mut wanted) = (vec![], 0, 0);
     for sample in samples.clone() {
         match &sample.content {
             Content::Text { ids, type_ids } => texts.push((&ids[..], &type_ids[..])),
-            Content::Image { pixels, tokens: of_one } => {
-                images.push(&pixels[..]);
-                tokens = *of_one;
-            }
+            Content::Image { tokens: of_one, .. } => (tokens, wanted) = (*of_one, wanted + 1),
         }
     }
-    let input = match (texts.is_empty(), images.is_empty()) {
+    let wrong = |reason: String| Err(Error::Input { reason }.into());
+    let input = match (texts.is_empty(), wanted == 0) {
+        _ if wanted != images.len() => return wrong(format!("{wanted} images, pixels of {}", images.len())),
         (_, true) => Input::pack(texts)?,
-        (true, false) => Input::pack_images(images, tokens)?,
-        (false, false) => {
-            return Err(Error::Input { reason: "texts and images in one batch".to_string() }.into());
-        }
+        (true, false) => Input::pack_images(images.iter().map(|pixels| &pixels[..]), tokens)?,
+        (false, false) => return wrong("texts and images in one batch".to_string()),
     };
     Ok((input, samples.map(|s| s.label).collect()))
 }

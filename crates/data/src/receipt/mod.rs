@@ -1,12 +1,14 @@
 //! The data receipt: what was read, what was used, and what to know about it.
 
 mod lengths;
+mod pictures;
 mod repeats;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use lengths::{Lengths, Truncation};
+pub use pictures::PictureSizes;
 pub use repeats::{Conflict, Conflicts, Leak, LeakedText};
 
 use crate::columns::Columns;
@@ -61,6 +63,8 @@ pub struct SplitReceipt {
     pub tokens: Option<Lengths>,
     /// What was cut off; `None` of images.
     pub truncated: Option<Truncation>,
+    /// Sizes of the images as their files have them; `None` of texts.
+    pub images: Option<PictureSizes>,
     /// Examples whose text already stands further up in the split, white space and case aside.
     pub duplicates: u64,
     /// Texts that stand in the split with different labels, white space and case aside.
@@ -118,6 +122,7 @@ fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
         classes,
         tokens: encoded.map(Lengths::of),
         truncated: encoded.map(Truncation::of),
+        images: PictureSizes::of(data),
         duplicates: repeats::duplicates(&data.examples),
         conflicts: Conflicts::of(&data.examples),
         bad_rows: data.bad_rows.clone(),
@@ -147,6 +152,7 @@ pub(crate) mod tests {
             blank_lines: 0,
             bad_rows: Vec::new(),
             examples: rows.iter().enumerate().map(example).collect(),
+            gallery: None,
         }
     }
 
@@ -200,8 +206,9 @@ pub(crate) mod tests {
         };
         let mut data = dataset("bundled:a/train", &[("a/1", "x"), ("a/2", "y"), ("a/3", "x")]);
         for (example, pixels) in data.examples.iter_mut().zip([[1, 2], [3, 4], [1, 2]]) {
-            example.image = Some(image(pixels));
+            example.image = Some(crate::Picture::of_pixels(image(pixels)));
         }
+        data.gallery = Some(crate::Gallery { upright: true, ..Default::default() });
         assert!(data.is_images());
         let labels = Labels::from_training(&data, &[]).unwrap();
         let split = SplitInput { name: "train", data: &data, encoded: None };
@@ -209,6 +216,9 @@ pub(crate) mod tests {
         assert_eq!((receipt.splits[0].duplicates, &receipt.splits[0].tokens), (1, &None));
         let shown = receipt.to_string();
         assert!(shown.contains("bundled:a/train") && !shown.contains("tokens"), "{shown}");
+        assert!(!shown.contains("texts") && shown.contains("2 × 1"), "{shown}");
+        let images = receipt.splits[0].images.as_ref().unwrap();
+        assert_eq!((images.distinct, images.largest, images.turned), (1, (2, 1), 0));
     }
 
     #[test]

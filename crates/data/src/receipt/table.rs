@@ -39,8 +39,29 @@ impl fmt::Display for Receipt {
             row(&format!("texts longer than {max_length}"), &|split| cut(split, |t| (t.texts, t.share)));
             row("tokens dropped", &|split| cut(split, |t| (t.tokens, t.token_share)));
         }
+        let images = self.splits.iter().any(|split| split.images.is_some());
+        if images {
+            row("pixels least / median / most", &|split| {
+                let shown = |&(width, height): &(usize, usize)| format!("{width} × {height}");
+                let sizes = split.images.as_ref().map(|i| [&i.smallest, &i.median, &i.largest].map(shown));
+                sizes.map(|sizes| sizes.join(" / ")).unwrap_or_default()
+            });
+            row("turned by EXIF orientation", &|split| match &split.images {
+                Some(images) if images.exif_orientation => images.turned.to_string(),
+                Some(_) => "switched off".into(),
+                None => String::new(),
+            });
+            row("other files", &|split| {
+                split.images.as_ref().map(|images| images.other_files.to_string()).unwrap_or_default()
+            });
+            row("kept in memory", &|split| match &split.images {
+                Some(images) => if images.kept { "yes" } else { "no" }.into(),
+                None => String::new(),
+            });
+        }
         row("duplicates", &|split| split.duplicates.to_string());
-        row("texts with several labels", &|split| split.conflicts.count.to_string());
+        let several = if images { "images with several labels" } else { "texts with several labels" };
+        row(several, &|split| split.conflicts.count.to_string());
         let classes = self.splits.iter().map(|split| split.classes.len()).max().unwrap_or(0);
         row("classes", &|split| split.classes.iter().filter(|class| class.count > 0).count().to_string());
         if classes > CLASSES_SHOWN {
@@ -66,7 +87,9 @@ impl Receipt {
     fn write_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for leak in &self.leaks {
             let (rows, share) = (leak.rows, percent(leak.share));
-            writeln!(f, "leak: {} shares {rows} of its texts ({share}) with {}", leak.to, leak.from)?;
+            let images = self.splits.iter().any(|split| split.images.is_some());
+            let what = if images { "images" } else { "texts" };
+            writeln!(f, "leak: {} shares {rows} of its {what} ({share}) with {}", leak.to, leak.from)?;
             for text in leak.examples.iter().take(SHOWN) {
                 let (to, from) = (text.to_line, text.from_line);
                 writeln!(f, "  {} line {to} = {} line {from}: {:?}", leak.to, leak.from, text.text)?;
@@ -80,7 +103,8 @@ impl Receipt {
                     split.name, found.text, found.label, found.line, found.other_label, found.other_line
                 )?;
             }
-            more(f, &split.name, "text with several labels", split.conflicts.count as usize)?;
+            let what = if split.images.is_some() { "image" } else { "text" };
+            more(f, &split.name, &format!("{what} with several labels"), split.conflicts.count as usize)?;
         }
         let mut told: Vec<&str> = Vec::new();
         for split in &self.splits {
