@@ -151,6 +151,7 @@ fn gradients_reach_exactly_the_trainable_tensors() {
 fn accumulated(classifier: &Classifier, samples: &[Sample], size: usize) -> (f64, Grads) {
     let settings = StepSettings {
         step: 0,
+        epoch: 0,
         seed: Seed(3),
         micro_batch: size,
         accumulate: samples.len().div_ceil(size),

@@ -30,7 +30,16 @@ fn texts() -> Vec<Vec<u32>> {
 }
 
 fn settings(micro_batch: usize) -> StepSettings {
-    StepSettings { step: 3, seed: Seed(3), micro_batch, accumulate: 2, lr: 0.0, head_lr: 0.0, clip: 0.0 }
+    StepSettings {
+        step: 3,
+        epoch: 0,
+        seed: Seed(3),
+        micro_batch,
+        accumulate: 2,
+        lr: 0.0,
+        head_lr: 0.0,
+        clip: 0.0,
+    }
 }
 
 /// Holds the gradients of an objective against slopes of its own loss; returns the steepest slope of each weight.

@@ -2,7 +2,7 @@
 
 use clap::ValueHint;
 use serde::Serialize;
-use xexp_data::{Labels, Receipt, SplitInput};
+use xexp_data::{Augment, Labels, Receipt, SplitInput};
 use xexp_report::atomic;
 
 use crate::args::{Format, Reading, Shared};
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, true)?;
     let labels = Labels::from_names(names.clone())?;
-    let prepared = encoder.prepare(&data)?;
+    let prepared = encoder.prepare(&data, Augment::default())?;
     let split = SplitInput { name: "test", data: &data, encoded: prepared.encoded.as_deref() };
     let receipt = Receipt::new(&[split], Some(&labels), encoder.max_length())?;
     if !args.shared.quiet {

@@ -6,7 +6,7 @@ use xexp_backbones::Error;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
-use xexp_data::{Dataset, Encoded, Example, Labels, Preprocessor, Tokenizer, Viewer};
+use xexp_data::{Augment, Dataset, Encoded, Example, Labels, Preprocessor, Tokenizer, Viewer};
 use xexp_train::{Content, Sample};
 
 use crate::args::{Reading, Shared};
@@ -103,12 +103,12 @@ impl Encoder {
         }
     }
 
-    /// The samples of the data.
+    /// The samples of the data, images changed as `augment` says when they are trained on.
     ///
     /// # Errors
     /// Texts for an image model or the other way round; a text that the tokenizer refuses, a token that the model has
     /// no row for, an image of another size.
-    pub fn prepare(&self, data: &Dataset) -> Result<Prepared, Failure> {
+    pub fn prepare(&self, data: &Dataset, augment: Augment) -> Result<Prepared, Failure> {
         match (self, data.is_images()) {
             (Encoder::Text(text), false) => {
                 let encoded = text.encode(data)?;
@@ -118,7 +118,7 @@ impl Encoder {
             (Encoder::Image(viewer, tokens), true) => {
                 let viewer = Arc::new(viewer.clone());
                 let sample = |example: &Example| {
-                    let photo = Photo::of(example, &viewer)?;
+                    let photo = Photo::of(example, &viewer, augment)?;
                     let content = Content::Image { image: Arc::new(photo), tokens: *tokens };
                     Some(Ok(Sample { content, label: 0 }))
                 };

@@ -27,9 +27,9 @@ pub enum Model {
 pub enum Data {
     /// A file.
     File(PathBuf),
-    /// A folder of images.
+    /// A folder of images, or what holds a split of one.
     Folder {
-        /// The folder.
+        /// The folder, or an IDX file of images.
         path: PathBuf,
         /// The folder whose splits it is one of, where only that was named.
         root: Option<PathBuf>,
@@ -93,7 +93,7 @@ impl Data {
     /// Whether the name alone says that these are images.
     pub fn is_images(&self) -> bool {
         match self {
-            Data::File(path) => matches!(Format::of(path), Ok(Format::Images)),
+            Data::File(path) => matches!(Format::of(path), Ok(Format::Images | Format::Idx)),
             Data::Folder { .. } => true,
             Data::Bundled { images, .. } => *images,
         }
@@ -201,10 +201,16 @@ const SPLIT_FOLDERS: [(&str, &[&str]); 3] = [
     ("test", &["test", "testing"]),
 ];
 
-/// The folder of a split.
+/// The folder of a split, or MNIST's file of it.
 fn split_folder(root: &Path, split: &str) -> Option<PathBuf> {
     let (_, names) = SPLIT_FOLDERS.iter().find(|(known, _)| *known == split)?;
-    names.iter().map(|name| root.join(name)).find(|path| path.is_dir())
+    let folder = names.iter().map(|name| root.join(name)).find(|path| path.is_dir());
+    let file = || {
+        let part = if split == "test" { "t10k" } else { split };
+        let name = format!("{part}-images-idx3-ubyte");
+        [name.clone(), name + ".gz"].into_iter().map(|name| root.join(name)).find(|path| path.is_file())
+    };
+    folder.or_else(file)
 }
 
 /// Names of the bundled sets, and whether each holds images.

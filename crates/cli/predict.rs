@@ -3,7 +3,7 @@
 use clap::ValueHint;
 use serde::Serialize;
 use serde_json::json;
-use xexp_data::Dataset;
+use xexp_data::{Augment, Dataset};
 use xexp_report::atomic;
 use xexp_train::metrics::{Logits, log_softmax};
 use xexp_train::predict;
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--input", args.input.as_deref())?;
     let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, false)?;
-    let samples = encoder.prepare(&data)?.samples;
+    let samples = encoder.prepare(&data, Augment::default())?.samples;
 
     let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);
     let mut before = 0;

@@ -72,6 +72,7 @@ fn source(path: &Path, flags: &Reading) -> Result<Source, Failure> {
         DataFormat::Json => Format::Json,
         DataFormat::Txt => Format::Txt,
         DataFormat::Images => Format::Images,
+        DataFormat::Idx => Format::Idx,
     });
     Ok(Source {
         path: path.to_path_buf(),

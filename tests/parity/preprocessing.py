@@ -4,18 +4,22 @@ The processors get the same pixels as we do (photographs that Pillow decoded, wr
 the processor's alone. Their tensors must agree to the bit. The decoders' own difference, which standards leave open
 for JPEG and lossy WebP, is reported beside it and bounded loosely.
 
-Usage: python tests/parity/preprocessing.py [--images FOLDER] [--count N]
+Usage: python tests/parity/preprocessing.py [--images FOLDER] [--count N] [--record FOLDER]
 """
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import PIL
+import transformers
 from PIL import Image
 from transformers import AutoImageProcessor
 
@@ -52,18 +56,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, default=SHARED / "data/images/flowers12/train")
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="also write the tables there")
     arguments = parser.parse_args()
     photographs = sorted(path for path in arguments.images.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
     chosen = photographs[:: max(1, len(photographs) // arguments.count)][: arguments.count]
     if not chosen:
         sys.exit(f"{arguments.images} holds no JPEG files")
     with tempfile.TemporaryDirectory() as folder:
-        failed = processors(chosen, Path(folder)) + decoders(chosen, Path(folder))
-    return min(failed, 1)
+        tables = {"processors": processors(chosen, Path(folder)), "decoders": decoders(chosen, Path(folder))}
+    for name, (lines, _) in tables.items():
+        print("\n".join(lines) + "\n")
+        if arguments.record:
+            (arguments.record / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if arguments.record:
+        (arguments.record / "machine.txt").write_text(machine(), encoding="utf-8")
+    return int(any(failed for _, failed in tables.values()))
 
 
-def processors(photographs: list[Path], folder: Path) -> int:
-    """Compares tensors from the same pixels; the number of cases that do not hold."""
+def machine() -> str:
+    """Where, when and with what the tables were made."""
+    return (
+        f"date: {datetime.now(UTC).date().isoformat()}\n"
+        f"machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}\n"
+        f"Pillow {PIL.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}\n"
+    )
+
+
+def processors(photographs: list[Path], folder: Path) -> tuple[list[str], int]:
+    """Compares tensors from the same pixels: a table, and the number of cases that do not hold."""
     pixels, files = [], []
     for index, path in enumerate(photographs):
         whole = Image.open(path).convert("RGB")
@@ -73,9 +93,12 @@ def processors(photographs: list[Path], folder: Path) -> int:
         image.save(files[-1], compress_level=1)
         pixels.append(image)
     failed = 0
-    print(f"{len(files)} photographs, transformers on Pillow against xexp, from the same pixels\n")
-    print("| processor | values | differing | 99.9th percentile | largest difference |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    lines = [
+        f"{len(files)} photographs, transformers on Pillow against xexp, from the same pixels",
+        "",
+        "| processor | values | differing | 99.9th percentile | largest difference |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
     for name, config in CASES.items():
         place = folder / "case"
         place.mkdir(exist_ok=True)
@@ -84,18 +107,19 @@ def processors(photographs: list[Path], folder: Path) -> int:
         theirs = [processor(image, return_tensors="np")["pixel_values"][0] for image in pixels]
         ours = [values for _, values in run(place / "preprocessor_config.json", files, place)]
         if any(a.shape != b.shape for a, b in zip(ours, theirs, strict=True)):
-            print(f"| {name} | shapes differ | | | |")
+            lines.append(f"| {name} | shapes differ | | | |")
             failed += 1
             continue
         difference = np.concatenate([np.abs(a - b).ravel() for a, b in zip(ours, theirs, strict=True)])
         percentile, largest = np.quantile(difference, 0.999), difference.max()
-        print(f"| {name} | {difference.size} | {np.count_nonzero(difference)} | {percentile:.1e} | {largest:.1e} |")
+        differing = np.count_nonzero(difference)
+        lines.append(f"| {name} | {difference.size} | {differing} | {percentile:.1e} | {largest:.1e} |")
         failed += largest > 0
-    return failed
+    return lines, failed
 
 
-def decoders(photographs: list[Path], folder: Path) -> int:
-    """Compares decoded files; the number of formats that do not hold."""
+def decoders(photographs: list[Path], folder: Path) -> tuple[list[str], int]:
+    """Compares decoded files: a table, and the number of formats that do not hold."""
     config = folder / "plain.json"
     config.write_text('{"image_processor_type": "ViTImageProcessor", "size": 8}')
     images = [Image.open(path).convert("RGB") for path in photographs]
@@ -112,9 +136,12 @@ def decoders(photographs: list[Path], folder: Path) -> int:
     }
     exact = {"PNG", "PNG, palette", "WebP, lossless"}
     failed = 0
-    print("\nDecoders, Pillow's against ours, in levels of 255\n")
-    print("| format | values | differing | mean difference | 99.9th percentile | largest |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    lines = [
+        "Decoders, Pillow's against ours, in levels of 255",
+        "",
+        "| format | values | differing | mean difference | 99.9th percentile | largest |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for name, (extension, save) in formats.items():
         files = photographs
         if save:
@@ -130,9 +157,9 @@ def decoders(photographs: list[Path], folder: Path) -> int:
         )
         mean, share = difference.mean(), np.count_nonzero(difference) / difference.size
         row = f"{difference.size} | {share:.1%} | {mean:.4f} | {np.quantile(difference, 0.999):.0f} | {difference.max()}"
-        print(f"| {name} | {row} |")
+        lines.append(f"| {name} | {row} |")
         failed += difference.max() > 0 if name in exact else mean > DECODER_MEAN
-    return failed
+    return lines, failed
 
 
 def run(config: Path, files: list[Path], place: Path) -> list[tuple[np.ndarray, np.ndarray]]:

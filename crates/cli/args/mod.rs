@@ -1,11 +1,13 @@
 //! The flags that commands share, and the types that their values parse into.
 //!
 //! - [`Shared`]: model, output, device, batches and reply of finetune, predict and evaluate
+//! - [`Augmentation`]: how images are changed at random in training
 //! - [`Corpus`]: texts without labels, and how weights are saved
 //! - [`Course`]: how the steps of a training run go
 //! - [`Reading`]: how a data file is read
 //! - [`number`]: parsers for numbers with a range
 
+mod augmentation;
 mod corpus;
 pub mod course;
 pub mod number;
@@ -13,6 +15,7 @@ mod reading;
 mod save_dtype;
 mod shared;
 
+pub use augmentation::Augmentation;
 pub use corpus::Corpus;
 pub use course::Course;
 pub use reading::{DataFormat, OnBadRow, Reading};

@@ -51,6 +51,8 @@ pub enum DataFormat {
     Txt,
     /// Images, of labelled ones a folder for each class.
     Images,
+    /// MNIST's format, with the labels in a file beside the images.
+    Idx,
 }
 
 /// What becomes of a row that cannot be used.

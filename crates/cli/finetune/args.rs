@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use xexp_heads::HeadInit;
 
-use crate::args::{Course, Reading, SaveDtype, Shared, number};
+use crate::args::{Augmentation, Course, Reading, SaveDtype, Shared, number};
 
 /// What to fine-tune, on what, and how.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -63,6 +63,10 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub reading: Reading,
+    /// How images are changed.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augmentation: Augmentation,
     /// How the head begins.
     #[command(flatten)]
     #[serde(flatten)]

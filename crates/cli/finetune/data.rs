@@ -3,7 +3,7 @@
 use xexp_backbones::Seed;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
-use xexp_data::{Dataset, Labels, Receipt, SplitInput, stratified_sample, stratified_split};
+use xexp_data::{Augment, Dataset, Labels, Receipt, SplitInput, stratified_sample, stratified_split};
 use xexp_train::Sample;
 
 use super::args::UnseenLabels;
@@ -73,7 +73,8 @@ impl Examples {
         let splits = [("train", Some(train)), ("valid", Some(valid)), ("test", test)];
         let mut parts = vec![];
         for (name, data) in splits.into_iter().filter_map(|(name, data)| Some((name, data?))) {
-            parts.push((name, encoder.prepare(&data)?, data));
+            let augment = if name == "train" { args.augmentation.augment() } else { Augment::default() };
+            parts.push((name, encoder.prepare(&data, augment)?, data));
         }
         let inputs: Vec<SplitInput<'_>> = parts
             .iter()

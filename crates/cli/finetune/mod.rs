@@ -79,7 +79,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         // All that such a run takes from the model.
         args::Backbone::Random => provenance::sha256(stdout::json(&folder.config.fields)?.as_bytes()),
     };
+    if args.augmentation.is_on() {
+        augmentable(args, &folder)?;
+    }
     fit(args, &plan, &folder, existing, &stop)
+}
+
+/// Whether what is trained on can be changed at random.
+fn augmentable(args: &Args, folder: &Folder) -> Result<(), Failure> {
+    let wrong = |message: &str| Err(Failure::input(message).hint("leave the flags of augmentation away"));
+    match (folder.family.modality, args.training.strategy) {
+        (Modality::Text, _) => wrong("augmentation is for images, and this model reads texts"),
+        (_, args::Strategy::Probe) => {
+            wrong("a probe keeps the features of each image once: nothing is augmented")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks what can be checked before any file is opened.

@@ -96,7 +96,8 @@ fn full(
         companions: super::save::companions(folder, classifier, &examples.labels, Stored::F32)?,
     };
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
-    let objective = Supervised { classifier, train: &examples.train.samples, valid: &examples.valid.samples };
+    let (train, valid) = (&examples.train.samples, &examples.valid.samples);
+    let objective = Supervised::new(classifier, train, valid).mixed(args.augmentation.mixing());
     let Some(ran) = running::fit(&objective, &settings, &checkpoints, resume, args.shared.quiet, stop)?
     else {
         return Ok(None);
@@ -126,6 +127,7 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("labels", json!(examples.labels.names())),
         ("head-init", json!(args.head.head_init)),
         ("head-scale", json!(args.head.head_scale)),
+        ("augmentation", json!(args.augmentation)),
         ("strategy", json!(args.training.strategy)),
         ("backbone", json!(args.training.backbone)),
     ];

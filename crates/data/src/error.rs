@@ -270,6 +270,14 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+    /// An IDX file that is none, or has no labels beside it.
+    #[error("{}: {message}", path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
     /// An image that cannot be used.
     #[error("{}: {message}", path.display())]
     Image {

@@ -25,10 +25,12 @@ pub enum Format {
     Txt,
     /// An image, or a folder of them; of labelled ones a folder for each class.
     Images,
+    /// MNIST's own: a file of images, with a file of labels beside it.
+    Idx,
 }
 
 impl Format {
-    pub(crate) const NAMES: [&'static str; 6] = ["csv", "tsv", "jsonl", "json", "txt", "images"];
+    pub(crate) const NAMES: [&'static str; 7] = ["csv", "tsv", "jsonl", "json", "txt", "images", "idx"];
 
     /// Extensions of image files. Some are of formats that are not read: such a file is an error, not passed over.
     pub const IMAGES: [&'static str; 13] =
@@ -41,7 +43,9 @@ impl Format {
     /// [`Error::Extension`] for any other.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         match extension.as_deref() {
+            _ if name.contains("idx3-ubyte") => Ok(Format::Idx),
             Some("csv") => Ok(Format::Csv),
             Some("tsv") => Ok(Format::Tsv),
             Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
@@ -65,6 +69,7 @@ impl FromStr for Format {
             "json" => Ok(Format::Json),
             "txt" => Ok(Format::Txt),
             "images" => Ok(Format::Images),
+            "idx" => Ok(Format::Idx),
             _ => Err(Error::UnknownFormat { found: name.into() }),
         }
     }
@@ -79,6 +84,7 @@ impl fmt::Display for Format {
             Format::Json => "json",
             Format::Txt => "txt",
             Format::Images => "images",
+            Format::Idx => "idx",
         })
     }
 }
@@ -126,6 +132,7 @@ mod tests {
             ("a.json", Format::Json),
             ("a.Txt", Format::Txt),
             ("a.JPG", Format::Images),
+            ("t10k-images-idx3-ubyte.gz", Format::Idx),
             (env!("CARGO_MANIFEST_DIR"), Format::Images),
         ] {
             assert_eq!(Format::of(Path::new(name)).unwrap(), format);

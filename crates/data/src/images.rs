@@ -12,6 +12,7 @@ use crate::example::{BadRowNote, Example};
 use crate::fault::RowFault;
 use crate::folder::Listing;
 use crate::format::Format;
+use crate::idx;
 use crate::image::{Image, Preprocessor};
 use crate::picture::{Picture, Still};
 use crate::source::{self, BadRow, Source};
@@ -61,6 +62,13 @@ impl Viewer {
         if height.min(width) == 0 || height.saturating_mul(width).saturating_mul(self.channels) > LARGEST {
             return Err(format!("{} × {} pixels are too narrow a strip", size.1, size.0));
         }
+        let shaped = self.preprocessor.shaped_to(size.0, size.1);
+        if shaped != (self.size, self.size) {
+            return Err(format!(
+                "the model takes {0} × {0} pixels; preprocessor_config.json makes {1} × {2} of it",
+                self.size, shaped.1, shaped.0
+            ));
+        }
         let kept = keep.then(|| self.preprocessor.shaped(&decoded.image));
         Ok(Picture { still, sha256, size, turned: decoded.turned, kept })
     }
@@ -74,6 +82,7 @@ impl Viewer {
 /// The images of a folder, a file, or of the rows of a table.
 ///
 /// - A folder, or one image file: labels are the names of the folder's own folders; an image's id is its path within.
+/// - An IDX file: labels are those of the file beside it.
 /// - A table ([`source::read`]): a column holds paths, taken from the table's folder unless they begin at the root.
 ///
 /// Every file is read and decoded. One that cannot be is bad, as a row is; [`Source::on_bad_row`] says what becomes of
@@ -85,6 +94,7 @@ pub fn read_images(source: &Source, labelled: bool, viewer: &mut Viewer) -> Resu
     let format = source.format.map_or_else(|| Format::of(&source.path), Ok)?;
     let (data, stills) = match format {
         Format::Images => listed(source, labelled)?,
+        Format::Idx => idx::read(&source.path, labelled)?,
         _ => {
             let source = Source { images: true, ..source.clone() };
             let data = source::read(&source, labelled)?;
@@ -260,6 +270,14 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn a_processor_whose_size_is_not_the_models_is_found_at_the_first_image() {
+        let folder = folder();
+        let mut viewer = Viewer { size: 5, ..viewer(0) };
+        let error = read_images(&Source::new(folder.path().join("cat")), false, &mut viewer).unwrap_err();
+        assert!(error.to_string().contains("5 × 5") && error.to_string().contains("4 × 4"), "{error}");
     }
 
     #[test]

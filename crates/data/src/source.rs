@@ -116,7 +116,7 @@ fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Resul
         Format::Jsonl => json::read_lines(&mut input, &mut intake)?,
         Format::Json => json::read_array(&mut input, &mut intake)?,
         Format::Txt => lines::read(&mut input, &mut intake)?,
-        Format::Images => return Err(Error::ImagesForTexts { path: source.path.clone() }),
+        Format::Images | Format::Idx => return Err(Error::ImagesForTexts { path: source.path.clone() }),
     }
     intake.finish(input.sha256()?)
 }

@@ -20,9 +20,47 @@ pub fn forward_backward(logits: &[f32], labels: &[u32], weight: f64, dlogits: &m
     loss
 }
 
+/// The same with a share of every class instead of a label: `targets (rows, classes)`, each row of the sum 1. Adds
+/// `−Σ_c target_c ln softmax(logits)_c · weight` and writes `dlogits = weight · (softmax − target)`.
+pub fn forward_backward_soft(
+    logits: &[f32],
+    targets: &[f32],
+    classes: usize,
+    weight: f64,
+    dlogits: &mut [f32],
+) -> f64 {
+    let mut loss = 0f64;
+    let rows = logits.chunks_exact(classes).zip(targets.chunks_exact(classes));
+    for ((z, t), d) in rows.zip(dlogits.chunks_exact_mut(classes)) {
+        let max = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = z.iter().map(|&v| f64::from(v - max).exp()).sum();
+        for ((d, &v), &t) in d.iter_mut().zip(z).zip(t) {
+            let (above, t) = (f64::from(v - max), f64::from(t));
+            loss += t * (sum.ln() - above) * weight;
+            *d = (weight * (above.exp() / sum - t)) as f32;
+        }
+    }
+    loss
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_of_classes_costs_the_weighted_mean_of_their_labels() {
+        let z = [1.5f32, -2.0, 0.25, 300.0, 299.0, -40.0];
+        let targets = [0.75, 0.25, 0.0, 0.0, 1.0, 0.0];
+        let (mut soft, mut first, mut second) = (vec![0.0; 6], vec![0.0; 6], vec![0.0; 6]);
+        let loss = forward_backward_soft(&z, &targets, 3, 0.5, &mut soft);
+        let (a, b) =
+            (forward_backward(&z, &[0, 1], 0.5, &mut first), forward_backward(&z, &[1, 1], 0.5, &mut second));
+        // Linear in the targets: 3/4 of one and 1/4 of the other, whose second rows are the same.
+        assert!((loss - (0.75 * a + 0.25 * b)).abs() < 1e-12);
+        for ((d, a), b) in soft.iter().zip(&first).zip(&second) {
+            assert!((d - (0.75 * a + 0.25 * b)).abs() < 1e-7);
+        }
+    }
 
     #[test]
     fn zero_logits_cost_ln_classes() {

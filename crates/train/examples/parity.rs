@@ -173,7 +173,7 @@ fn steps(classifier: &Classifier, texts: &[Sample], count: u64, batch: usize, lr
     let settings_of = OptimizerSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
     let mut optimizer = Optimizer::new(&classifier.params, settings_of);
     let (mut grads, pool) = (Grads::new(&classifier.params), Pool::default());
-    let objective = Supervised { classifier, train: texts, valid: &[] };
+    let objective = Supervised::new(classifier, texts, &[]);
     let mut order = (0..texts.len()).cycle();
     let mut losses = vec![];
     for number in 0..count {
@@ -186,7 +186,7 @@ fn steps(classifier: &Classifier, texts: &[Sample], count: u64, batch: usize, lr
 }
 
 fn settings(step: u64, micro_batch: usize, lr: f64) -> StepSettings {
-    StepSettings { step, seed: Seed(0), micro_batch, accumulate: 1, lr, head_lr: lr, clip: 0.0 }
+    StepSettings { step, epoch: 0, seed: Seed(0), micro_batch, accumulate: 1, lr, head_lr: lr, clip: 0.0 }
 }
 
 fn write(path: &Path, tensors: &Tensors) -> Result<()> {

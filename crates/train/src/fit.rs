@@ -82,6 +82,8 @@ struct State {
     /// The best weights so far as a safetensors file, once an evaluation chose them.
     best: Option<Vec<u8>>,
     order: Option<(u64, Vec<usize>)>,
+    /// Epoch and examples of the step to come, once they have been announced.
+    next: Option<(u64, Vec<usize>)>,
     last: Option<StepOutcome>,
 }
 
@@ -142,7 +144,18 @@ impl Run<'_> {
         };
         let (grads, pool) = (Grads::new(params), Pool::default());
         let schedule = self.settings.rates(self.objective.examples())?;
-        Ok(State { progress, grads, optimizer, history, schedule, pool, best, order: None, last: None })
+        Ok(State {
+            progress,
+            grads,
+            optimizer,
+            history,
+            schedule,
+            pool,
+            best,
+            order: None,
+            next: None,
+            last: None,
+        })
     }
 
     /// At an epoch's end or as often as asked, but not again right after resuming.
@@ -154,18 +167,19 @@ impl Run<'_> {
     fn advance(&mut self, state: &mut State, total: u64) -> Result<()> {
         let s = self.settings;
         let (done, per_epoch) = (state.progress.step, s.steps_per_epoch(self.objective.examples()));
-        let (epoch, within) = (done / per_epoch, (done % per_epoch) as usize);
-        if state.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            state.order = Some((epoch, order(s.seed, epoch, self.objective.examples())));
-        }
-        let size = s.batch_size * s.accumulate;
-        let chosen: Vec<usize> = match &state.order {
-            Some((_, order)) => order.iter().skip(within * size).take(size).copied().collect(),
-            None => vec![],
+        let (epoch, chosen) = match state.next.take() {
+            Some(next) => next,
+            None => self.chosen(state, done),
         };
+        if done + 1 < total {
+            let (epoch, chosen) = self.chosen(state, done + 1);
+            self.objective.expect(epoch, &chosen, s.seed);
+            state.next = Some((epoch, chosen));
+        }
         let factor = state.schedule.factor(done);
         let settings = StepSettings {
             step: done,
+            epoch,
             seed: s.seed,
             micro_batch: s.batch_size,
             accumulate: s.accumulate,
@@ -186,6 +200,19 @@ impl Run<'_> {
             self.log(state, None)?;
         }
         Ok(())
+    }
+
+    /// The epoch and the examples of a step.
+    fn chosen(&self, state: &mut State, step: u64) -> (u64, Vec<usize>) {
+        let (s, examples) = (self.settings, self.objective.examples());
+        let per_epoch = s.steps_per_epoch(examples);
+        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
+        if state.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            state.order = Some((epoch, order(s.seed, epoch, examples)));
+        }
+        let size = s.batch_size * s.accumulate;
+        let order = state.order.iter().flat_map(|(_, order)| order);
+        (epoch, order.skip(within * size).take(size).copied().collect())
     }
 
     fn log(&self, state: &mut State, valid: Option<Valid>) -> Result<()> {

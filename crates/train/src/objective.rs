@@ -1,11 +1,15 @@
 //! What a run minimises.
 
-use crate::sample::{Sample, pack};
+use crate::loader::{Ahead, Loader};
+use crate::mixing::{Mixed, Mixing};
+use crate::sample::{Sample, Visit, pack_with};
 use crate::step::StepSettings;
 use crate::validate::validate;
 use crate::{Error, Result, predict};
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use xexp_backbones::{Grads, Mode, Params, Pass};
+use std::sync::{Arc, Mutex, PoisonError};
+use xexp_backbones::{Grads, Mode, Params, Pass, Seed};
 use xexp_heads::Classifier;
 use xexp_kernels::{Pool, cross_entropy};
 use xexp_report::Valid;
@@ -21,6 +25,9 @@ pub trait Objective {
 
     /// Whether a weight follows the head's learning rate rather than the backbone's.
     fn in_head(&self, name: &str) -> bool;
+
+    /// Hears which examples the step after this one takes, so that it may fetch them meanwhile.
+    fn expect(&self, _epoch: u64, _chosen: &[usize], _seed: Seed) {}
 
     /// Adds the gradient of the mean loss over the `chosen` examples, however they are cut into micro-batches, and
     /// returns that loss.
@@ -54,12 +61,66 @@ pub enum Evaluation {
 
 /// Cross-entropy of a classifier on labelled samples; the best weights are those of the highest macro-F1.
 pub struct Supervised<'a> {
-    /// Backbone and head.
-    pub classifier: &'a Classifier,
-    /// Examples to train on.
-    pub train: &'a [Sample],
-    /// Examples that choose the best weights; may be empty.
-    pub valid: &'a [Sample],
+    classifier: &'a Classifier,
+    train: &'a [Sample],
+    valid: &'a [Sample],
+    mixing: Mixing,
+    loader: Loader,
+    /// Steps whose images were begun: this one's and the next one's.
+    ahead: Mutex<VecDeque<(u64, Vec<usize>, Ahead)>>,
+}
+
+impl<'a> Supervised<'a> {
+    /// Of a backbone and head, on examples to train on, and examples that choose the best weights, which may be none.
+    pub fn new(classifier: &'a Classifier, train: &'a [Sample], valid: &'a [Sample]) -> Self {
+        let (mixing, loader, ahead) = (Mixing::default(), Loader::new(train), Mutex::default());
+        Supervised { classifier, train, valid, mixing, loader, ahead }
+    }
+
+    /// The same with images mixed.
+    pub fn mixed(self, mixing: Mixing) -> Self {
+        Supervised { mixing, ..self }
+    }
+
+    fn begin(&self, epoch: u64, chosen: &[usize], seed: Seed) -> Ahead {
+        let visited = |&example: &usize| (&self.train[example], Some(Visit { seed, epoch, example }));
+        self.loader.begin(chosen.iter().map(visited))
+    }
+
+    /// The images of a step, begun before or now.
+    fn images(&self, chosen: &[usize], settings: &StepSettings) -> Result<Vec<Arc<[f32]>>> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = ahead.iter().position(|(epoch, of, _)| *epoch == settings.epoch && of == chosen);
+        let begun = begun.and_then(|index| ahead.remove(index));
+        drop(ahead);
+        begun
+            .map_or_else(|| self.begin(settings.epoch, chosen, settings.seed), |(_, _, begun)| begun)
+            .finish()
+    }
+
+    /// Mixes each image with the one as far from the step's other end; the shares of the classes.
+    fn mix(
+        &self,
+        chosen: &[usize],
+        settings: &StepSettings,
+        images: &mut Vec<Arc<[f32]>>,
+    ) -> Option<Vec<f32>> {
+        let shape = self.classifier.backbone.image().filter(|_| !self.mixing.is_none())?;
+        let classes = self.classifier.classes();
+        let mut targets = vec![0.0; chosen.len() * classes];
+        let mixed = chosen.iter().enumerate().map(|(turn, &example)| {
+            let partner = chosen.len() - 1 - turn;
+            let mut stream = settings.seed.stream(&format!("mixing/{}/{example}", settings.epoch));
+            let Mixed { pixels, share } =
+                self.mixing.apply(&images[turn], &images[partner], shape, &mut stream);
+            for (of, share) in [(example, share), (chosen[partner], 1.0 - share)] {
+                targets[turn * classes + self.train[of].label as usize] += share as f32;
+            }
+            pixels
+        });
+        *images = mixed.collect();
+        Some(targets)
+    }
 }
 
 impl Objective for Supervised<'_> {
@@ -75,6 +136,14 @@ impl Objective for Supervised<'_> {
         self.classifier.in_head(name)
     }
 
+    fn expect(&self, epoch: u64, chosen: &[usize], seed: Seed) {
+        let begun = self.begin(epoch, chosen, seed);
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        // What nobody came for is of a step that was never taken.
+        ahead.truncate(1);
+        ahead.push_back((epoch, chosen.to_vec(), begun));
+    }
+
     fn gradients(
         &self,
         chosen: &[usize],
@@ -83,7 +152,10 @@ impl Objective for Supervised<'_> {
         pool: &Pool,
     ) -> Result<f64> {
         let samples: Vec<&Sample> = chosen.iter().map(|&i| &self.train[i]).collect();
-        gradients(self.classifier, &samples, settings, grads, pool)
+        let mut images = self.images(chosen, settings)?;
+        let targets = self.mix(chosen, settings, &mut images);
+        let batch = Batch { samples: &samples, images: &images, targets: targets.as_deref() };
+        accumulate(self.classifier, batch, settings, grads, pool)
     }
 
     fn evaluate(&self, batch: usize, interrupted: &AtomicBool) -> Result<Evaluation> {
@@ -100,10 +172,10 @@ impl Objective for Supervised<'_> {
 
 /// Adds up the gradients of all samples, each weighted by one over their true number, so that micro-batches of
 /// any sizes give the gradient of the one large batch; but for batch norms, which see a micro-batch at a time, and whose
-/// running statistics move with each. Returns the mean loss.
+/// running statistics move with each. Returns the mean loss. Images are taken as they are.
 ///
 /// # Errors
-/// A loss that is not finite.
+/// A loss that is not finite, an image that cannot be read any more.
 pub fn gradients(
     classifier: &Classifier,
     samples: &[&Sample],
@@ -111,15 +183,46 @@ pub fn gradients(
     grads: &mut Grads,
     pool: &Pool,
 ) -> Result<f64> {
-    let weight = 1.0 / samples.len() as f64;
+    let images = Loader::new(&[]).begin(samples.iter().map(|sample| (*sample, None))).finish()?;
+    let batch = Batch { samples, images: &images, targets: None };
+    accumulate(classifier, batch, settings, grads, pool)
+}
+
+/// The samples of a step.
+struct Batch<'a> {
+    samples: &'a [&'a Sample],
+    /// The images of the samples; none of texts.
+    images: &'a [Arc<[f32]>],
+    /// Shares of the classes instead of labels, `(samples, classes)`.
+    targets: Option<&'a [f32]>,
+}
+
+/// The same of samples with their images at hand.
+fn accumulate(
+    classifier: &Classifier,
+    Batch { samples, images, targets }: Batch<'_>,
+    settings: &StepSettings,
+    grads: &mut Grads,
+    pool: &Pool,
+) -> Result<f64> {
+    let (weight, classes, size) = (1.0 / samples.len() as f64, classifier.classes(), settings.micro_batch);
     let mut loss = 0.0;
-    for (turn, part) in samples.chunks(settings.micro_batch).enumerate() {
-        let (input, labels) = pack(part.iter().copied())?;
+    for (turn, part) in samples.chunks(size).enumerate() {
+        let within = turn * size..turn * size + part.len();
+        // Texts have no images at all.
+        let (input, labels) =
+            pack_with(part.iter().copied(), images.get(within.clone()).unwrap_or_default())?;
         let mode = Mode::Train { seed: settings.seed, step: settings.pass(turn) };
         let mut pass = Pass::new(pool, mode);
         let logits = classifier.forward(&input, &mut pass)?;
         let mut dlogits = pool.buffer(logits.values.len());
-        loss += cross_entropy::forward_backward(&logits.values, &labels, weight, &mut dlogits);
+        loss += match targets {
+            None => cross_entropy::forward_backward(&logits.values, &labels, weight, &mut dlogits),
+            Some(targets) => {
+                let targets = &targets[within.start * classes..within.end * classes];
+                cross_entropy::forward_backward_soft(&logits.values, targets, classes, weight, &mut dlogits)
+            }
+        };
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss { step: settings.step, loss });
         }

@@ -10,6 +10,8 @@ use xexp_kernels::{Pool, sum_of_squares};
 pub struct StepSettings {
     /// Number of the step, from 0.
     pub step: u64,
+    /// Number of the epoch, from 0.
+    pub epoch: u64,
     /// Seed of the dropout streams.
     pub seed: Seed,
     /// Examples a micro-batch.

@@ -1,5 +1,6 @@
 //! Images: from the bytes of a file to the values that a model takes.
 
+mod augment;
 mod crop;
 mod decode;
 mod fields;
@@ -9,6 +10,7 @@ mod resample;
 
 use std::sync::Arc;
 
+pub use augment::Augment;
 pub use decode::{Decoded, Decoding, decode};
 pub use preprocessor::Preprocessor;
 pub use resample::Filter;

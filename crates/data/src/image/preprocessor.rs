@@ -76,6 +76,15 @@ impl Preprocessor {
         }
     }
 
+    /// Height and width of what [`Preprocessor::shaped`] makes of an image.
+    pub fn shaped_to(&self, height: usize, width: usize) -> (usize, usize) {
+        match (self.crop, self.resize) {
+            (Some(crop), _) => crop,
+            (None, Some((Resize::Middle { middle, .. }, _))) => (middle, middle),
+            _ => self.resized_to(height, width),
+        }
+    }
+
     /// The filter that images are resized with.
     pub fn filter(&self) -> Filter {
         self.resize.map_or(Filter::Bilinear, |(_, filter)| filter)
@@ -229,7 +238,9 @@ mod tests {
     #[test]
     fn every_spelling_of_a_size_gives_the_size_that_transformers_makes() {
         let shape = |text: &str, height: usize, width: usize| {
-            let found = parse(text).unwrap().shaped(&image(3, height, width));
+            let preprocessor = parse(text).unwrap();
+            let found = preprocessor.shaped(&image(3, height, width));
+            assert_eq!((found.height, found.width), preprocessor.shaped_to(height, width));
             (found.height, found.width)
         };
         let vit = |rest: &str| format!(r#"{{"image_processor_type": "ViTImageProcessor"{rest}}}"#);

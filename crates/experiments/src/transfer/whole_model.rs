@@ -141,7 +141,8 @@ impl<'a> Engine<'a> {
         pool: &Pool,
     ) -> std::result::Result<(f64, f64), Train> {
         let Course { batch: micro_batch, clip, seed, .. } = *self.course;
-        let settings = StepSettings { step, seed, micro_batch, accumulate: 1, lr: rate, head_lr: rate, clip };
+        let settings =
+            StepSettings { step, epoch: 0, seed, micro_batch, accumulate: 1, lr: rate, head_lr: rate, clip };
         self.grads.clear();
         let loss = gradients(classifier, batch, &settings, &mut self.grads, pool)?;
         let (mut backbone, mut head) = (0.0, 0.0);
