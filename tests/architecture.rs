@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bundled", &["init"]),
     ("kernels", &["init"]),
     ("report", &[]),
+    ("hub", &[]),
     ("backbones", &["init", "kernels"]),
     ("heads", &["init", "kernels", "backbones"]),
     ("data", &["init"]),

@@ -1,0 +1,67 @@
+//! How long a failing request is repeated.
+
+use std::time::Duration;
+
+use crate::{Error, Event, Result, Watch};
+
+/// How often, and after what pauses, a request is repeated that failed for a passing reason.
+///
+/// The pause doubles from [`first`](Patience::first) to [`longest`](Patience::longest), unless the server names one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Attempts in all.
+    pub attempts: u32,
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause of our own choice.
+    pub longest: Duration,
+    /// The longest pause that the server may ask for; a longer one ends the attempts.
+    pub obeyed: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            attempts: 6,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(8),
+            // The Hub counts requests in windows of five minutes.
+            obeyed: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Patience {
+    /// Tries until it succeeds, fails for good, or the attempts are used up.
+    pub(crate) fn insist<T>(
+        &self,
+        watch: Watch<'_>,
+        mut attempt: impl FnMut(Watch<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut failures = 0;
+        loop {
+            let error = match attempt(watch) {
+                Err(error) if error.is_transient() => error,
+                done => return done,
+            };
+            failures += 1;
+            self.wait(failures, error, watch)?;
+        }
+    }
+
+    /// Pauses after a passing failure, the `failures`-th in a row; gives the error back when there have been enough.
+    pub(crate) fn wait(&self, failures: u32, error: Error, watch: Watch<'_>) -> Result<()> {
+        // Without any network, waiting long would only delay the message and the way to the cache.
+        let attempts =
+            if matches!(error, Error::Unreachable { .. }) { self.attempts.min(2) } else { self.attempts };
+        let asked = error.retry_after();
+        if failures >= attempts || asked.is_some_and(|pause| pause > self.obeyed) {
+            return Err(error);
+        }
+        let doubled = self.first.saturating_mul(1 << (failures - 1).min(16)).min(self.longest);
+        let pause = asked.unwrap_or(doubled);
+        watch(Event::Waiting { reason: &error, pause });
+        std::thread::sleep(pause);
+        Ok(())
+    }
+}

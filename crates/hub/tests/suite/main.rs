@@ -1,0 +1,13 @@
+//! Fetching from a Hub on loopback.
+#![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
+
+/// Every fault ends in success after a repetition or in the right error, never in a half file.
+mod faults;
+/// Layout of the cache, revisions, tokens, shards.
+mod fetching;
+/// The cache without a network.
+mod offline;
+/// The Hub on loopback.
+mod server;
+/// A model on a server, a cache of one's own.
+mod support;
