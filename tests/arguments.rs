@@ -89,7 +89,8 @@ fn an_input_that_is_not_there_exits_with_2_and_the_flag_to_give() {
         (&["finetune", "--model", &train, "--train", &train][..], "expected a folder, found a file"),
         (&["finetune", "--train", &model][..], "images"),
         (&["finetune", "--model", &model, "--train", typo][..], "did you mean"),
-        (&["finetune", "--model", "org/name", "--train", &train][..], "hf download org/name"),
+        (&["finetune", "--model", "name", "--train", &train][..], "ORG/NAME"),
+        (&["finetune", "--model", "hub:a--b/c", "--train", &train][..], "ORG/NAME@REVISION"),
         (&["finetune", "--model", "bundled:small", "--train", &train][..], "bundle"),
         (&["evaluate", "--model", &model, "--data", "hub:org/name"][..], "Hub"),
     ] {

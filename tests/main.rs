@@ -23,6 +23,8 @@ mod finetune;
 mod gradients;
 /// New heads: their variance, their initial loss, and what a probe learns.
 mod heads;
+/// `--model ORG/NAME`.
+mod hub;
 /// Images in folders: `xexp finetune`, `predict` and `evaluate` on them.
 mod images;
 /// `xexp list`, `run`, `check` and `report`.

@@ -33,8 +33,8 @@ pub struct Args {
 /// # Errors
 /// Whatever ends the command early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let stop = signals::watch()?;
     let job = Job::new(&args.shared, "--data", args.data.as_deref())?;
+    let stop = signals::watch()?;
     let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, true)?;
     let labels = Labels::from_names(names.clone())?;

@@ -91,6 +91,14 @@ from_library!(
     xexp_train::Error
 );
 
+impl From<xexp_hub::Error> for Failure {
+    fn from(error: xexp_hub::Error) -> Self {
+        let failure = Failure::of(&error, error.is_environment(), error.hint());
+        let own = error.is_environment() || error.is_input();
+        Failure { exit: if own { failure.exit } else { Exit::Network }, ..failure }
+    }
+}
+
 impl From<xexp_experiments::Error> for Failure {
     fn from(error: xexp_experiments::Error) -> Self {
         use xexp_experiments::Error as Lab;

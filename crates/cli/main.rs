@@ -15,6 +15,7 @@ mod evaluate;
 mod exit;
 mod failure;
 mod finetune;
+mod hub;
 mod inputs;
 mod lab;
 mod man;

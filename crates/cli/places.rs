@@ -1,4 +1,4 @@
-//! Where a model or a data set is: on this machine, or in the program itself.
+//! Where a model or a data set is: on this machine, in the program itself, or at the Hub.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,10 +8,14 @@ use xexp_backbones::folder::Folder;
 use xexp_bundled::{MODELS, SPLITS, TEXTS, images};
 use xexp_data::{Format, nearest};
 
+use crate::args::Shared;
 use crate::failure::Failure;
+use crate::hub;
 
 /// What a name in the program itself begins with.
 const BUNDLED: &str = "bundled:";
+/// What a name at the Hub may begin with, where a folder here might be meant as well.
+const HUB: &str = "hub:";
 
 /// Where a model is.
 #[derive(Clone)]
@@ -20,6 +24,8 @@ pub enum Model {
     Folder(PathBuf),
     /// A backbone that the program carries.
     Bundled(&'static xexp_bundled::Model),
+    /// A model of the Hub, in the cache.
+    Hub(hub::Model),
 }
 
 /// Where data is.
@@ -52,7 +58,7 @@ impl Model {
     /// A folder that is not a model's, or not a whole one.
     pub fn open(&self) -> Result<Folder, Failure> {
         match self {
-            Model::Folder(path) => Ok(Folder::open(path)?),
+            Model::Folder(path) | Model::Hub(hub::Model { folder: path, .. }) => Ok(Folder::open(path)?),
             Model::Bundled(model) => Ok(Folder::in_memory(&self.to_string(), model.files)?),
         }
     }
@@ -65,8 +71,18 @@ impl Model {
     /// As [`Model::open`].
     pub fn open_without_weights(&self) -> Result<Folder, Failure> {
         match self {
-            Model::Folder(path) => Ok(Folder::without_weights(path)?),
+            Model::Folder(path) | Model::Hub(hub::Model { folder: path, .. }) => {
+                Ok(Folder::without_weights(path)?)
+            }
             Model::Bundled(_) => self.open(),
+        }
+    }
+
+    /// The commit of a model of the Hub.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Model::Hub(model) => Some(&model.commit),
+            Model::Folder(_) | Model::Bundled(_) => None,
         }
     }
 }
@@ -76,6 +92,7 @@ impl fmt::Display for Model {
         match self {
             Model::Folder(path) => path.display().fmt(f),
             Model::Bundled(model) => write!(f, "{BUNDLED}{}", model.name),
+            Model::Hub(model) => write!(f, "{}@{}", model.id, model.commit),
         }
     }
 }
@@ -115,15 +132,18 @@ impl Data {
     }
 }
 
-/// The model that `flag` names.
+/// The model that `flag` names: `bundled:NAME`, a folder, or `ORG/NAME[@REVISION]` at the Hub where there is no such
+/// folder. It is fetched from the Hub as far as the cache lacks it.
 ///
 /// # Errors
-/// There is no such folder, or no bundled model of this name.
-pub fn model(flag: &str, given: &str) -> Result<Model, Failure> {
-    refuse_hub(flag, given)?;
+/// There is no such folder, no bundled model of this name, or the Hub does not give it.
+pub fn model(flag: &str, given: &str, shared: &Shared) -> Result<Model, Failure> {
     if let Some(name) = given.strip_prefix(BUNDLED) {
         let names = MODELS.iter().map(|model| model.name);
         return xexp_bundled::model(name).map(Model::Bundled).ok_or_else(|| unknown(flag, given, names));
+    }
+    if let Some(name) = given.strip_prefix(HUB) {
+        return hub::model(name, shared).map(Model::Hub);
     }
     let path = Path::new(given);
     if path.is_dir() {
@@ -134,12 +154,18 @@ pub fn model(flag: &str, given: &str) -> Result<Model, Failure> {
         return Err(Failure::input(format!("{flag} {given}: expected a folder, found a file"))
             .hint(format!("give the folder that holds config.json: {flag} {}", folder.display())));
     }
+    let near = similar(path);
+    if near.is_none() && looks_like_hub_name(given) {
+        return hub::model(given, shared).map(Model::Hub);
+    }
     let failure = Failure::input(format!("{flag} {given}: no such folder"));
-    Err(match similar(path) {
+    Err(match near {
+        Some(near) if looks_like_hub_name(given) => failure
+            .hint(format!("did you mean {}? If the Hub's is meant: {flag} {HUB}{given}", near.display())),
         Some(near) => failure.hint(format!("did you mean {}?", near.display())),
-        None if looks_like_hub_name(given) => failure.hint(format!(
-            "xexp reads local folders; download it first: hf download {given} --local-dir DIR"
-        )),
+        None if xexp_hub::Repository::parse(xexp_hub::Kind::Model, given).is_ok() => {
+            failure.hint(format!("give a folder, or ORG/NAME for a model of the Hub, or {flag} {HUB}{given}"))
+        }
         None => failure,
     })
 }
@@ -150,7 +176,10 @@ pub fn model(flag: &str, given: &str) -> Result<Model, Failure> {
 /// # Errors
 /// There is no such file, set or split.
 pub fn data(flag: &str, given: &str, usual: &str) -> Result<Data, Failure> {
-    refuse_hub(flag, given)?;
+    if given.starts_with(HUB) {
+        let failure = Failure::input(format!("{flag} {given}: data of the Hub cannot be read yet"));
+        return Err(failure.hint("download it as .csv, .tsv, .jsonl or .json, and give the file"));
+    }
     if let Some(name) = given.strip_prefix(BUNDLED) {
         let (name, split) = name.split_once('/').unwrap_or((name, usual));
         let sets: Vec<(&'static str, bool)> = sets().collect();
@@ -237,17 +266,6 @@ fn unknown<'a>(flag: &str, given: &str, names: impl Iterator<Item = &'a str> + C
     }
 }
 
-/// Refuses the kind of place that this build cannot reach.
-fn refuse_hub(flag: &str, given: &str) -> Result<(), Failure> {
-    if given.starts_with("hub:") {
-        return Err(Failure::input(format!(
-            "{flag} {given}: this build of xexp does not download from the Hub"
-        ))
-        .hint("give a path on this machine"));
-    }
-    Ok(())
-}
-
 /// Whether a name is of the Hub's kind: `org/name` or `org/name@revision`.
 fn looks_like_hub_name(given: &str) -> bool {
     let (name, _) = given.split_once('@').unwrap_or((given, ""));
@@ -300,14 +318,5 @@ mod tests {
         for path in ["name", "./name", "../a", "/a/b", "a/b/c"] {
             assert!(!looks_like_hub_name(path), "{path}");
         }
-    }
-
-    #[test]
-    fn a_weights_file_in_place_of_its_folder_is_explained() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("model.safetensors");
-        std::fs::write(&file, "").unwrap();
-        let failure = model("--model", file.to_str().unwrap()).err().unwrap().to_string();
-        assert!(failure.contains("expected a folder, found a file"), "{failure}");
     }
 }

@@ -36,8 +36,8 @@ pub struct Args {
 /// # Errors
 /// Whatever ends the command early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let stop = signals::watch()?;
     let job = Job::new(&args.shared, "--input", args.input.as_deref())?;
+    let stop = signals::watch()?;
     let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, false)?;
     let samples = encoder.prepare(&data, Augment::default())?.samples;

@@ -41,6 +41,7 @@ impl Job {
             shared.model.as_deref().ok_or_else(|| {
                 Failure::input("no model").hint("give the --output of a finished run: --model DIR")
             })?,
+            shared,
         )?;
         let data = given.ok_or_else(|| {
             let hint = format!("give a .csv, .tsv, .jsonl or .json file, or a folder of images: {flag} DATA");

@@ -10,8 +10,8 @@ use crate::device::{Device, Precision};
 /// Which model runs where, in what batches, and how the answer is given.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Shared {
-    /// The model: a folder in the Hugging Face layout, or bundled:NAME [default: finetune takes a bundled one, pretrain
-    /// makes a new one; the others need one].
+    /// The model: a folder in the Hugging Face layout, ORG/NAME or ORG/NAME@REVISION at the Hugging Face Hub, or
+    /// bundled:NAME [default: finetune takes a bundled one, pretrain makes a new one; the others need one].
     #[arg(long, env = "XEXP_MODEL", value_name = "MODEL", value_hint = ValueHint::DirPath)]
     pub model: Option<String>,
     /// The folder to write into [default: runs/TIME-COMMAND for a command that trains, none otherwise].

@@ -24,12 +24,16 @@ use lessons::{Tokens, Wanted};
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let stop = signals::watch()?;
     let given = args.shared.model.as_deref().ok_or_else(|| {
         Failure::input("no teacher").hint("give a text encoder in the Hugging Face layout: --model DIR")
     })?;
     let job = Job::new("distill", &args.shared, &args.corpus)?;
-    let folder = places::model("--model", given)?.open()?;
+    let place = places::model("--model", given, &args.shared)?;
+    let earlier = args.student.student.as_deref();
+    let earlier = earlier.map(|name| places::model("--student", name, &args.shared)).transpose()?;
+    // Not before the models are here: a signal ends a download at once.
+    let stop = signals::watch()?;
+    let folder = place.open()?;
     if folder.family.modality != Modality::Text {
         return Err(Failure::input(format!("--model {given}: expected a text encoder for a teacher")));
     }
@@ -40,11 +44,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         None => recommended(&folder)?.unwrap_or(Pooling::Features),
     };
     let teacher = Teacher::open(&folder, pooling)?;
-    let (tokens, student) = match &args.student.student {
-        Some(name) => {
-            let made = places::model("--student", name)?.open()?;
+    let (tokens, student) = match &earlier {
+        Some(earlier) => {
+            let made = earlier.open()?;
             let tokens = Tokens::of_student(&folder, &made)?;
-            let student = student::Plan::made(name, &made, tokens.vocabulary)?;
+            let student = student::Plan::made(&earlier.to_string(), &made, tokens.vocabulary)?;
             (tokens, student)
         }
         None => {
@@ -56,7 +60,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if !args.shared.quiet {
         eprintln!(
             "{} texts to learn from, {} to validate on, {} repeated ones left out\n\
-             teacher {given}, pooling {pooling}; student: {student}",
+             teacher {place}, pooling {pooling}; student: {student}",
             corpus.train.len(),
             corpus.valid.len(),
             corpus.repeats,
@@ -114,7 +118,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             ("max-length", json!(max_length)),
         ],
         summary: format!(
-            "A student of `{given}` made by `xexp distill`: its pooled features imitate the teacher's sentence vectors \
+            "A student of `{place}` made by `xexp distill`: its pooled features imitate the teacher's sentence vectors \
              (pooling: {pooling}){}, on texts without labels. {student}.",
             if states > 0.0 { ", its hidden states the teacher's" } else { "" }
         ),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
+use xexp_hub::Environment;
 
 use crate::args::Format;
 use crate::device::CUDA_COMPILED;
@@ -67,9 +68,9 @@ const VARIABLES: [&str; 12] = [
 /// Prints what is found.
 ///
 /// # Errors
-/// Stdout cannot be written.
+/// Stdout cannot be written; a variable of Hugging Face's has a value that means nothing.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let findings = Findings::gather();
+    let findings = Findings::gather()?;
     let text = match args.format {
         Format::Text => findings.to_string(),
         Format::Json => format!("{:#}\n", serde_json::json!(findings)),
@@ -79,8 +80,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 impl Findings {
-    fn gather() -> Self {
-        Self {
+    fn gather() -> Result<Self, Failure> {
+        Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             optimised: !cfg!(debug_assertions),
@@ -89,11 +90,11 @@ impl Findings {
             memory: Memory::of_this_machine(),
             device: DeviceFound { auto: "cpu", cuda_compiled: CUDA_COMPILED },
             folder: std::env::current_dir().ok().map(|folder| folder.display().to_string()),
-            caches: Caches::resolve(|name| std::env::var(name).ok()),
+            caches: Caches::new(Environment::of_process()?),
             environment: environment(std::env::vars_os().filter_map(|(name, value)| {
                 Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
             })),
-        }
+        })
     }
 }
 

@@ -62,9 +62,10 @@ const IMAGE_SET: &str = "bundled:symbols";
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let stop = signals::watch()?;
     let existing = output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
     let mut plan = plan(args)?;
+    // Not before the model is here: a signal ends a download at once, and the next run goes on with it.
+    let stop = signals::watch()?;
     // Looked at before the long reading, made only when everything else has been found in order.
     output::check(&plan.output, existing)?;
     if existing == Existing::Resume {
@@ -116,11 +117,11 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
     let train = args.train.as_deref().map(|given| places::data("--train", given, "train")).transpose()?;
     let model = match args.shared.model.as_deref() {
-        Some(given) => places::model("--model", given)?,
+        Some(given) => places::model("--model", given, &args.shared)?,
         None => {
             let images =
                 args.reading.image_column.is_some() || train.as_ref().is_some_and(places::Data::is_images);
-            places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL })?
+            places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL }, &args.shared)?
         }
     };
     let train = match train {

@@ -104,10 +104,11 @@ pub fn reports(
 /// What was run, on what, by what.
 fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) -> Result<Value, Failure> {
     let mut inputs = Map::new();
-    inputs.insert(
-        "model".to_string(),
-        serde_json::json!({ "path": plan.model.to_string(), "sha256": plan.model_sha256 }),
-    );
+    let mut model = serde_json::json!({ "path": plan.model.to_string(), "sha256": plan.model_sha256 });
+    if let Some(commit) = plan.model.commit() {
+        model["commit"] = serde_json::json!(commit);
+    }
+    inputs.insert("model".to_string(), model);
     for split in &examples.receipt.splits {
         inputs.insert(split.name.clone(), serde_json::json!({ "path": split.path, "sha256": split.sha256 }));
     }

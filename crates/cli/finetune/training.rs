@@ -65,7 +65,7 @@ fn settings(args: &Args, plan: &Plan) -> Settings {
     let t = &args.training;
     let usual = match &plan.model {
         places::Model::Bundled(model) => model.recipe,
-        places::Model::Folder(_) => USUAL,
+        places::Model::Folder(_) | places::Model::Hub(_) => USUAL,
     };
     let lr = t.lr.unwrap_or(usual.lr);
     let epochs = t.epochs.map_or(usual.epochs, u32::from);

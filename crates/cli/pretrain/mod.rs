@@ -21,11 +21,11 @@ use subject::Subject;
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let stop = signals::watch()?;
     let job = Job::new("pretrain", &args.shared, &args.corpus)?;
     let seed = Seed(args.shared.seed);
     let corpus = Corpus::read(&args.corpus, &args.reading, seed)?;
     let subject = Subject::new(args, &corpus)?;
+    let stop = signals::watch()?;
     if !args.shared.quiet {
         eprintln!(
             "{} texts to learn from, {} to validate on, {} repeated ones left out; {} entries in the vocabulary\n{}",

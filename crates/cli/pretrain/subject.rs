@@ -42,13 +42,15 @@ impl Subject {
     /// A model, a tokenizer or sizes that cannot be used.
     pub fn new(args: &Args, corpus: &Corpus) -> Result<Self, Failure> {
         match args.shared.model.as_deref() {
-            Some(given) => Self::further(given, Seed(args.shared.seed)),
+            Some(given) => {
+                Self::further(&places::model("--model", given, &args.shared)?, Seed(args.shared.seed))
+            }
             None => Self::fresh(args, corpus),
         }
     }
 
-    fn further(given: &str, seed: Seed) -> Result<Self, Failure> {
-        let folder = places::model("--model", given)?.open()?;
+    fn further(place: &places::Model, seed: Seed) -> Result<Self, Failure> {
+        let folder = place.open()?;
         let (model, report) = MaskedLm::open(&folder, seed)?;
         let tokenizer = Tokenizer::from_bytes(&folder.path.join("tokenizer.json"), &folder.companion()?)?;
         let mut config = folder.config.fields.clone();
@@ -58,7 +60,7 @@ impl Subject {
             files: folder.companions()?,
             vocabulary: folder.config.size("vocab_size")?,
             positions: folder.config.size("max_position_embeddings")?,
-            origin: format!("It goes on from {given}: {report}."),
+            origin: format!("It goes on from {place}: {report}."),
             identity: json!(provenance::weights_sha256(&folder.checkpoint()?)),
             config,
             model,

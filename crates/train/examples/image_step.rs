@@ -14,7 +14,7 @@ use xexp_backbones::Seed;
 use xexp_backbones::folder::Folder;
 use xexp_heads::{Classifier, HeadInit};
 use xexp_kernels::Pool;
-use xexp_train::{Content, Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, step};
+use xexp_train::{Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, step};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const CLASSES: usize = 10;
@@ -41,17 +41,17 @@ fn run() -> Result<()> {
         .map(|index| {
             let mut noise = Seed(2).stream(&format!("image {index}"));
             let pixels: Vec<f32> = (0..values).map(|_| noise.normal() as f32).collect();
-            let content = Content::Image { pixels: Arc::from(pixels), tokens: image.tokens };
-            Sample { content, label: (index % CLASSES) as u32 }
+            Sample::image(Arc::from(pixels), image.tokens, (index % CLASSES) as u32)
         })
         .collect();
     let mut grads = xexp_backbones::Grads::new(&classifier.params);
     let mut optimizer = Optimizer::new(&classifier.params, OptimizerSettings::default());
-    let objective = Supervised { classifier: &classifier, train: &train, valid: &[] };
+    let objective = Supervised::new(&classifier, &train, &[]);
     let (chosen, pool): (Vec<usize>, _) = ((0..batch).collect(), Pool::default());
     for number in 0..=steps {
         let settings = StepSettings {
             step: number,
+            epoch: number,
             seed: Seed(3),
             micro_batch: batch,
             accumulate: 1,

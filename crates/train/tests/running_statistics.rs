@@ -36,8 +36,7 @@ fn samples() -> Vec<Sample> {
     let sample = |index: usize| {
         let mut noise = Seed(4).stream(&format!("image {index}"));
         let pixels: Vec<f32> = (0..SIZE * SIZE).map(|_| noise.normal() as f32 + index as f32).collect();
-        let content = Content::Image { pixels: Arc::from(pixels), tokens: 16 };
-        Sample { content, label: (index % 2) as u32 }
+        Sample::image(Arc::from(pixels), 16, (index % 2) as u32)
     };
     (0..4).map(sample).collect()
 }
@@ -45,11 +44,12 @@ fn samples() -> Vec<Sample> {
 /// One step on four images, two at a time.
 fn train(classifier: &Classifier) {
     let train = samples();
-    let objective = Supervised { classifier, train: &train, valid: &[] };
+    let objective = Supervised::new(classifier, &train, &[]);
     let (mut grads, settings) = (Grads::new(&classifier.params), OptimizerSettings::default());
     let mut optimizer = Optimizer::new(&classifier.params, settings);
     let settings = StepSettings {
         step: 0,
+        epoch: 0,
         seed: Seed(5),
         micro_batch: 2,
         accumulate: 2,
@@ -74,7 +74,8 @@ fn stem_means(w: &[f32], images: &[Sample]) -> Vec<f64> {
     let one = |w: &[f32]| {
         let mut sum = 0.0;
         for sample in images {
-            let Content::Image { pixels, .. } = &sample.content else { unreachable!() };
+            let Content::Image { image, .. } = &sample.content else { unreachable!() };
+            let pixels = image.pixels(None).unwrap();
             for (i, j) in (0..8).flat_map(|i| (0..8).map(move |j| (i, j))) {
                 for (a, b) in (0..7).flat_map(|a| (0..7).map(move |b| (a, b))) {
                     if let Some((row, column)) = seen(i, a).zip(seen(j, b)) {
@@ -145,15 +146,7 @@ fn a_frozen_norm_is_the_function_that_it_is_in_evaluation() {
 fn the_variance_of_a_single_place_is_refused() {
     let classifier = classifier();
     // Eight pixels a side are four places after the stem, two after the pool: one image has places enough in every layer.
-    let image = |size: usize| {
-        pack(
-            [Sample {
-                content: Content::Image { pixels: Arc::from(vec![0.5; size * size]), tokens: 1 },
-                label: 0,
-            }]
-            .iter(),
-        )
-    };
+    let image = |size: usize| pack([Sample::image(Arc::from(vec![0.5; size * size]), 1, 0)].iter());
     let run = |size: usize, mode| {
         let (input, _) = image(size).unwrap();
         let pool = Pool::default();

@@ -1,0 +1,132 @@
+//! Models from the Hub, with the fetching shown on stderr.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use xexp_backbones::folder::COMPANIONS;
+use xexp_hub::{Environment, Event, Hub, Kind, Repository};
+
+use crate::args::Shared;
+use crate::failure::Failure;
+use crate::progress::{LINE_EVERY, Span};
+
+/// A model that lies in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// `ORG/NAME`.
+    pub id: String,
+    /// The commit that it is.
+    pub commit: String,
+    /// The folder with its files.
+    pub folder: PathBuf,
+}
+
+/// Fetches the model `ORG/NAME[@REVISION]`, as far as it is not in the cache.
+///
+/// # Errors
+/// What the Hub, the network, or the cache refuses.
+pub fn model(given: &str, shared: &Shared) -> Result<Model, Failure> {
+    let repository = Repository::parse(Kind::Model, given)?;
+    let mut environment = Environment::of_process()?;
+    if shared.offline {
+        environment.offline = Some("--offline");
+    }
+    let mut display = Display::new(shared.quiet, environment.progress);
+    let snapshot = Hub::new(environment)?.model(&repository, COMPANIONS, &mut |event| display.show(event));
+    display.finish(&repository);
+    let snapshot = snapshot?;
+    if let (Some(reason), false) = (&snapshot.stale, shared.quiet) {
+        eprintln!("{reason}\nusing {repository} as the cache has it, at commit {}", snapshot.commit);
+    }
+    Ok(Model { id: repository.id, commit: snapshot.commit, folder: snapshot.folder })
+}
+
+/// What is shown of the fetching: a bar of bytes on a terminal, a line every few seconds elsewhere.
+struct Display {
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    /// When the last line was, where there is no bar.
+    line: Option<Instant>,
+    started: Instant,
+    file: (String, Option<u64>),
+    files: usize,
+    /// Bytes of the files before this one, and of this one.
+    bytes: (u64, u64),
+}
+
+impl Display {
+    fn new(quiet: bool, progress: bool) -> Self {
+        let (shown, terminal) = (progress && !quiet, std::io::stderr().is_terminal());
+        let style = || {
+            ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+                .expect("the template is a constant that names indicatif's own fields")
+        };
+        let started = Instant::now();
+        Display {
+            quiet,
+            bar: (shown && terminal).then(|| ProgressBar::no_length().with_style(style())),
+            line: (shown && !terminal).then_some(started),
+            started,
+            file: (String::new(), None),
+            files: 0,
+            bytes: (0, 0),
+        }
+    }
+
+    fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::File { name, bytes } => {
+                self.files += 1;
+                self.bytes = (self.bytes.0 + self.bytes.1, 0);
+                self.file = (name.to_owned(), bytes);
+                if let Some(bar) = &self.bar {
+                    bar.reset();
+                    bar.set_length(bytes.unwrap_or_default());
+                    bar.set_message(self.file.0.clone());
+                }
+            }
+            Event::Received { bytes } => {
+                self.bytes.1 = bytes;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(bytes);
+                }
+                if self.line.is_some_and(|last| last.elapsed() >= LINE_EVERY) {
+                    self.line = Some(Instant::now());
+                    let of = self.file.1.map_or_else(String::new, |size| format!(" of {}", Megabytes(size)));
+                    eprintln!("fetching {}: {}{of}", self.file.0, Megabytes(bytes));
+                }
+            }
+            Event::Waiting { reason, pause } => {
+                if !self.quiet {
+                    let print = || eprintln!("{reason}; trying again in {:.0} s", pause.as_secs_f64().ceil());
+                    match &self.bar {
+                        Some(bar) => bar.suspend(print),
+                        None => print(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away and leaves one line that sums up, if there was anything to fetch.
+    fn finish(self, repository: &Repository) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.files > 0 && (self.bar.is_some() || self.line.is_some()) {
+            let bytes = Megabytes(self.bytes.0 + self.bytes.1);
+            eprintln!("{repository}: {} file(s), {bytes}, in {}", self.files, Span(self.started.elapsed()));
+        }
+    }
+}
+
+/// A number of bytes in millions.
+struct Megabytes(u64);
+
+impl std::fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} MB", self.0 as f64 / 1e6)
+    }
+}
