@@ -139,8 +139,8 @@ def auto(case: str):
 def model(case: str, folder: Path, **other):
     """A model of the case in training mode, by way of a saved folder whose tensors follow the rule.
 
-    `other` are fields of another value. Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
-    nothing, by the configurations.
+    Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
+    nothing, by the configurations. `other` are fields of another value than the case has.
     """
     auto(case).from_config(config(case, **other)).float().save_pretrained(folder)
     tensors = load_file(folder / WEIGHTS)
