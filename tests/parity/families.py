@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, ViTImageProcessor
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 import backbones
@@ -26,8 +26,9 @@ import roundtrip
 import tiny
 
 WORK = ours.SCRATCH / "families"
-# What the bundled pictures are.
+# What the bundled pictures are, and what is made of them.
 SIZE = 32
+PREPROCESSOR = ours.ROOT / "crates" / "bundled" / "models" / "mini-vision" / "preprocessor_config.json"
 WORDS = ("red", "green", "blue", "one", "two", "three", "four", "five", "six", "cat", "dog", "bird", "is", "not", "a")
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
@@ -51,7 +52,7 @@ def rows(case: str) -> list[compare.Row]:
     other = {"image_size": SIZE} if tiny.is_image(case) else {}
     tiny.model(case, base, **other)
     if tiny.is_image(case):
-        ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(base)
+        shutil.copy(PREPROCESSOR, base)
         data = ["--train", "bundled:symbols", "--limit-train", 64]
     else:
         tokenizer(case).save_pretrained(base)
