@@ -67,6 +67,7 @@ impl Axis {
     }
 
     /// The taps of an output that see an input.
+    #[inline(always)]
     pub(crate) fn taps(&self, output: usize) -> Range<usize> {
         let start = output * self.stride;
         let first = self.before.saturating_sub(start).div_ceil(self.dilation);
@@ -75,11 +76,13 @@ impl Axis {
     }
 
     /// The input that one of [`Axis::taps`] sees.
+    #[inline(always)]
     pub(crate) fn place(&self, output: usize, tap: usize) -> usize {
         output * self.stride + tap * self.dilation - self.before
     }
 
     /// The outputs all of whose taps see an input.
+    #[inline(always)]
     pub(crate) fn interior(&self) -> Range<usize> {
         let reach = self.dilation * (self.kernel - 1);
         let first = self.before.div_ceil(self.stride).min(self.output);
