@@ -33,7 +33,7 @@ fn held(stage: &Stage, but: &[&str]) -> Server {
 
 /// A short fine-tuning of a model of the server's, with a cache in the stage.
 fn finetune(stage: &Stage, endpoint: &str, output: &str, more: &[&str]) -> Command {
-    let more = [&["--model", ID, "--max-steps", "3"], more].concat();
+    let more = [&["--model", ID, "--max-steps", "3"][..], more].concat();
     let mut command = stage.finetune(output, &more);
     command.env("HF_ENDPOINT", endpoint).env("HF_HOME", stage.path("hf"));
     for name in ["TRANSFORMERS_OFFLINE", "HUGGINGFACE_HUB_CACHE"] {

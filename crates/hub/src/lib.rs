@@ -15,6 +15,7 @@
 mod cache;
 mod checksum;
 mod client;
+mod dataset;
 mod download;
 mod environment;
 mod error;
@@ -23,6 +24,7 @@ mod model;
 mod patience;
 mod repository;
 
+pub use dataset::Split;
 pub use environment::{Environment, Token, TokenSource};
 pub use error::{Error, Result};
 pub use model::Snapshot;

@@ -51,9 +51,10 @@ impl Patience {
 
     /// Pauses after a passing failure, the `failures`-th in a row; gives the error back when there have been enough.
     pub(crate) fn wait(&self, failures: u32, error: Error, watch: Watch<'_>) -> Result<()> {
-        // Without any network, waiting long would only delay the message and the way to the cache.
-        let attempts =
-            if matches!(error, Error::Unreachable { .. }) { self.attempts.min(2) } else { self.attempts };
+        // Without any network, waiting long would only delay the message and the way to the cache; and a content that
+        // is wrong twice is so on the other side.
+        let hopeless = matches!(error, Error::Unreachable { .. } | Error::Checksum { .. });
+        let attempts = if hopeless { self.attempts.min(2) } else { self.attempts };
         let asked = error.retry_after();
         if failures >= attempts || asked.is_some_and(|pause| pause > self.obeyed) {
             return Err(error);

@@ -27,17 +27,25 @@ pub struct Repository {
     pub revision: String,
 }
 
-/// The branch where no revision is named.
-const MAIN: &str = "main";
+impl Kind {
+    /// The branch where no revision is named: of a data set, the one on which the Hub itself keeps it in Parquet.
+    fn branch(self) -> &'static str {
+        match self {
+            Kind::Model => "main",
+            Kind::Dataset => "refs/convert/parquet",
+        }
+    }
+}
 
 impl Repository {
-    /// Reads `ORG/NAME[@REVISION]`.
+    /// Reads `ORG/NAME[@REVISION]`; the revision is `main` of a model and `refs/convert/parquet` of a data set if none is
+    /// named.
     ///
     /// # Errors
     /// [`Error::Name`] with the rule of the Hub that the name breaks.
     pub fn parse(kind: Kind, given: &str) -> Result<Self> {
         let refuse = |reason: &str| Error::Name { given: given.to_owned(), reason: reason.to_owned() };
-        let (id, revision) = given.split_once('@').unwrap_or((given, MAIN));
+        let (id, revision) = given.split_once('@').unwrap_or((given, kind.branch()));
         if id.split('/').count() > 2 {
             return Err(refuse("expected ORG/NAME or ORG/NAME@REVISION"));
         }
@@ -104,7 +112,7 @@ impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == Kind::Dataset { "data set " } else { "" };
         write!(f, "{kind}{}", self.id)?;
-        if self.revision != MAIN { write!(f, "@{}", self.revision) } else { Ok(()) }
+        if self.revision != self.kind.branch() { write!(f, "@{}", self.revision) } else { Ok(()) }
     }
 }
 
@@ -153,8 +161,8 @@ mod tests {
         assert_eq!(pull.api_path(), "api/models/org/name/revision/refs%2Fpr%2F3");
         assert_eq!(model("o/n@a").file_path("x y/#1.json"), "o/n/resolve/a/x%20y/%231.json");
         let data = Repository::parse(Kind::Dataset, "o/n").unwrap();
-        assert_eq!(data.file_path("a.csv"), "datasets/o/n/resolve/main/a.csv");
-        assert_eq!(data.api_path(), "api/datasets/o/n/revision/main");
+        assert_eq!(data.file_path("a.csv"), "datasets/o/n/resolve/refs%2Fconvert%2Fparquet/a.csv");
+        assert_eq!(data.api_path(), "api/datasets/o/n/revision/refs%2Fconvert%2Fparquet");
     }
 
     #[test]

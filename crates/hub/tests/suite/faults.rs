@@ -56,7 +56,7 @@ fn lasting_faults_end_in_their_error_and_leave_no_half_file() {
         (Fault::status(500), |error| matches!(error, Error::Server { status: 500, .. })),
         (Fault::status(429), |error| matches!(error, Error::RateLimited { .. })),
         (Fault::Silence, |error| matches!(error, Error::Cut { .. })),
-        (Fault::Stall(1, Duration::from_millis(800)), |error| matches!(error, Error::Timeout { .. })),
+        (Fault::Stall(0, Duration::from_millis(800)), |error| matches!(error, Error::Timeout { .. })),
     ];
     std::thread::scope(|scope| {
         for (fault, expected) in faults {
@@ -72,8 +72,7 @@ fn lasting_faults_end_in_their_error_and_leave_no_half_file() {
                     let error = scene.fetch().unwrap_err();
                     assert!(expected(&error), "{line}, {fault:?}: {error}");
                     assert!(!error.is_environment() && !error.is_input(), "the network is at fault: {error}");
-                    // The server closes a stalled connection by itself at the end, so a later attempt may get further.
-                    assert!(scene.server.count(line) >= 4, "{line}");
+                    assert_eq!(scene.server.count(line), 4, "{line}, {fault:?}");
                     scene.assert_no_half_file();
                     assert!(
                         !scene.cache().join("refs/main").exists(),

@@ -1,6 +1,8 @@
 //! Fetching from a Hub on loopback.
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
+/// Splits of data sets.
+mod datasets;
 /// Every fault ends in success after a repetition or in the right error, never in a half file.
 mod faults;
 /// Layout of the cache, revisions, tokens, shards.
