@@ -194,7 +194,7 @@ fn pretraining_is_worth_what_the_table_says() {
 fn texts_and_images_are_kept_apart() {
     let stage = Stage::new();
     for (arguments, expected) in [
-        (&["finetune", "--model=bundled:mini-vision", "--train=train.csv"][..], "holds texts"),
+        (&["finetune", "--model=bundled:mini-vision", "--train=train.csv"][..], "no column for the image"),
         (&["finetune", "--model=bundled:mini-text", "--train=bundled:symbols"], "holds images"),
         (&["finetune", "--train=bundled:symbols", "--max-length=9"], "no length"),
         (&["finetune", "--model=bundled:mini-txt"], "did you mean bundled:mini-text?"),
