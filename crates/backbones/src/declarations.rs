@@ -23,14 +23,15 @@ struct Declared {
     layer: Layer,
     init: Init,
     origin: Origin,
+    carried: bool,
 }
 
 impl Declared {
     fn weight(self, values: Vec<f32>) -> Result<Weight> {
         let tensor = Tensor::from_vec(values, self.layer.shape(), &Device::Cpu)?;
-        let Declared { name, layer, init, .. } = self;
-        let trainable = layer.is_parameter();
-        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, trainable })
+        let Declared { name, layer, init, carried, .. } = self;
+        let learns = layer.is_parameter() && !carried;
+        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, learns, trainable: learns })
     }
 }
 
@@ -49,8 +50,15 @@ pub struct Declarations {
 impl Declarations {
     /// Declares one weight.
     pub fn weight(&mut self, name: impl Into<String>, layer: Layer, init: Init, origin: Origin) -> WeightId {
-        self.declared.push(Declared { name: name.into(), layer, init, origin });
+        self.declared.push(Declared { name: name.into(), layer, init, origin, carried: false });
         WeightId(self.declared.len() - 1)
+    }
+
+    /// Declares a tensor that the checkpoint holds and a saved model has to hold too, but that no forward pass here reads:
+    /// a token that pretraining put in the place of hidden patches. It is never trained.
+    pub fn carried(&mut self, name: impl Into<String>, layer: Layer) {
+        let (init, origin) = (Init::Constant(0.0), Origin::Checkpoint);
+        self.declared.push(Declared { name: name.into(), layer, init, origin, carried: true });
     }
 
     /// The weight of this name, if it has been declared.

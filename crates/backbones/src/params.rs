@@ -20,6 +20,8 @@ pub struct Weight {
     pub init: Init,
     /// The values, `f32`.
     pub var: Var,
+    /// Whether it can be trained: running statistics and tensors that are only carried along cannot.
+    pub learns: bool,
     /// Whether training changes it by a gradient.
     pub trainable: bool,
 }
@@ -27,7 +29,7 @@ pub struct Weight {
 impl Weight {
     /// Whether weight decay applies: to matrices, not to biases and norms.
     pub fn decays(&self) -> bool {
-        self.layer.is_parameter() && !matches!(self.layer, Layer::Vector { .. } | Layer::Channels { .. })
+        self.learns && !matches!(self.layer, Layer::Vector { .. } | Layer::Channels { .. })
     }
 }
 
@@ -72,10 +74,10 @@ impl Params {
     }
 
     /// Says for each weight, by name, whether training changes it. Running statistics are no part of this: they follow the
-    /// norm that they belong to.
+    /// norm that they belong to; nor is what is only carried along.
     pub fn train_only(&mut self, wanted: impl Fn(&str) -> bool) {
         for weight in &mut self.weights {
-            weight.trainable = weight.layer.is_parameter() && wanted(&weight.name);
+            weight.trainable = weight.learns && wanted(&weight.name);
         }
     }
 

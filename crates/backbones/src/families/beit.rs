@@ -66,7 +66,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     if config.flag("use_mask_token", false)? {
         // Pretraining alone reads it.
         let layer = Layer::Tokens { count: 1, width };
-        declared.weight("beit.embeddings.mask_token", layer, Init::Constant(0.0), Origin::Checkpoint);
+        declared.carried("beit.embeddings.mask_token", layer);
     }
     let displacements = Displacements { side: stem.side(), class: true };
     let table = |declared: &mut Declarations, wanted: bool, path: &str| {

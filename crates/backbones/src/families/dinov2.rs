@@ -144,7 +144,7 @@ fn network(
     let stem = ImageTokens::declare(declared, &stem);
     if mask {
         let name = format!("{prefix}.embeddings.mask_token");
-        declared.weight(name, Layer::Embedding { count: 1, width }, Init::Constant(0.0), Origin::Checkpoint);
+        declared.carried(name, Layer::Embedding { count: 1, width });
     }
     let block = |i: usize| {
         let path = format!("{prefix}.encoder.layer.{i}");
