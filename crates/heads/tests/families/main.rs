@@ -6,6 +6,7 @@ mod fixture;
 mod padding;
 mod pretrained;
 mod rule;
+mod sizes;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
