@@ -6,6 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use xexp_kernels::Activation;
 
+/// The largest size that a configuration may give. No model comes near it; a number beyond it is a slip, and must not end
+/// the program for want of memory.
+pub const LARGEST: usize = 1 << 24;
+
+/// The most layers of a kind, for the same reason: each of them has a name for every weight.
+pub const DEEPEST: usize = 10_000;
+
 /// The fields of a `config.json`, in the file's order, with readers that say what is wrong.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -38,12 +45,32 @@ impl Config {
         }
     }
 
-    /// A positive whole number.
+    /// A positive whole number, of at most [`LARGEST`].
     pub fn size(&self, field: &str) -> Result<usize> {
         let found = self.fields.get(field);
-        match found.and_then(Value::as_u64) {
-            Some(n) if n > 0 => Ok(n as usize),
-            _ => Err(self.unexpected(field, "a positive whole number", found)),
+        found.and_then(positive).ok_or_else(|| self.unexpected(field, &one_to(LARGEST), found))
+    }
+
+    /// A number of layers, of at most [`DEEPEST`].
+    pub fn layers(&self, field: &str) -> Result<usize> {
+        let count = self.size(field)?;
+        self.shallow(field, &[count])?;
+        Ok(count)
+    }
+
+    /// Numbers of layers, or `default` where the field is absent or null.
+    pub fn depths(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
+        let depths = self.sizes(field, default)?;
+        self.shallow(field, &depths)?;
+        Ok(depths)
+    }
+
+    fn shallow(&self, field: &str, depths: &[usize]) -> Result<()> {
+        match depths.iter().all(|depth| *depth <= DEEPEST) {
+            true => Ok(()),
+            false => {
+                Err(self.unexpected(field, &format!("at most {DEEPEST} layers"), self.fields.get(field)))
+            }
         }
     }
 
@@ -96,10 +123,9 @@ impl Config {
             None | Some(Value::Null) => return Ok(default.to_vec()),
             Some(found) => found,
         };
-        let size = |value: &Value| value.as_u64().filter(|n| *n > 0).map(|n| n as usize);
         let sizes: Option<Vec<usize>> = found
             .as_array()
-            .and_then(|values| values.iter().map(size).collect())
+            .and_then(|values| values.iter().map(positive).collect())
             .filter(|s: &Vec<_>| !s.is_empty());
         sizes.ok_or_else(|| self.unexpected(field, "positive whole numbers", Some(found)))
     }
@@ -182,6 +208,14 @@ impl Config {
     }
 }
 
+fn positive(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=LARGEST).contains(n))
+}
+
+fn one_to(most: usize) -> String {
+    format!("a whole number from 1 to {most}")
+}
+
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Config { path: path.into(), reason }
 }
@@ -206,6 +240,24 @@ mod tests {
         for wrong in [json!({"0": "a", "2": "b"}), json!({"x": "a"}), json!({"0": 1}), json!(["a"])] {
             assert!(config(json!({ "id2label": wrong })).labels().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_number_that_no_model_has_is_refused_and_not_tried() {
+        let config = config(
+            json!({ "width": 1u64 << 40, "layers": 1 << 20, "depths": [2, 1 << 20], "heads": [1u64 << 40] }),
+        );
+        for error in [
+            config.size("width").unwrap_err(),
+            config.size_or("width", 1).unwrap_err(),
+            config.layers("layers").unwrap_err(),
+            config.depths("depths", &[1]).unwrap_err(),
+            config.sizes("heads", &[1]).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("expected"), "{error}");
+        }
+        assert_eq!(config.size("layers").unwrap(), 1 << 20);
+        assert_eq!(config.depths("absent", &[2, 6]).unwrap(), [2, 6]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! transformers' `AlbertConfig`.
 
 use super::{Family, HeadLaw, HeadSpec, Modality, Reading, initializer_range, plain_encoder, spellings};
-use crate::config::Config;
+use crate::config::{Config, DEEPEST};
 use crate::layers::{
     Block, BlockNames, BlockSpec, Embeddings, EmbeddingsSpec, Linear, Placement, Positions, Stack, Stem, Top,
     TopSpec,
@@ -85,9 +85,15 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
 
 /// The blocks in the order in which they are applied: each layer is all blocks of its group.
 fn blocks(config: &Config, declared: &mut Declarations, spec: &BlockSpec) -> Result<Vec<Arc<Block>>> {
-    let layers = config.size("num_hidden_layers")?;
+    let layers = config.layers("num_hidden_layers")?;
     let groups = config.size_or("num_hidden_groups", 1)?;
     let inner = config.size_or("inner_group_num", 1)?;
+    for (field, of) in [("num_hidden_groups", groups), ("inner_group_num", layers.max(groups))] {
+        if of * inner > DEEPEST {
+            let expected = format!("at most {DEEPEST} layers in all");
+            return Err(config.unexpected(field, &expected, config.fields.get(field)));
+        }
+    }
     let declare = |(group, inner): (usize, usize)| {
         let path = format!("albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}");
         // Nothing is dropped of what the feed-forward layer adds.

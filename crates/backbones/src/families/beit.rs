@@ -77,7 +77,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     let own = config.flag("use_relative_position_bias", false)?;
     let scale = config.number("layer_scale_init_value", 0.1)?;
     let drop_path = config.dropout("drop_path_rate", 0.1)?;
-    let count = config.size("num_hidden_layers")?;
+    let count = config.layers("num_hidden_layers")?;
     let mut blocks = Vec::with_capacity(count);
     let mut spec = VisionBlockSpec {
         width,

@@ -67,7 +67,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
             init,
             path: "bert.embeddings",
         }),
-        blocks: config.size("num_hidden_layers")?,
+        blocks: config.layers("num_hidden_layers")?,
         block: BlockSpec {
             width,
             hidden: config.size("intermediate_size")?,

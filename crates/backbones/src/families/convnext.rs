@@ -80,7 +80,7 @@ pub(super) fn network(
     second: bool,
 ) -> Result<Encoder> {
     let widths = config.sizes("hidden_sizes", &[96, 192, 384, 768])?;
-    let depths = config.sizes("depths", &[3, 3, 9, 3])?;
+    let depths = config.depths("depths", &[3, 3, 9, 3])?;
     let stages = config.size_or("num_stages", widths.len())?;
     for (field, found) in [("hidden_sizes", widths.len()), ("depths", depths.len())] {
         if found != stages {

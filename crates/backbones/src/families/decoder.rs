@@ -52,7 +52,7 @@ pub(super) fn spec(
         output_bias: false,
         mlp_bias: false,
         head_norms: false,
-        masks: vec![Mask::Causal; config.size("num_hidden_layers")?],
+        masks: vec![Mask::Causal; config.layers("num_hidden_layers")?],
         rotary: rope::rotary(config, head_width)?,
         activation: config.activation("hidden_act", "silu")?,
         norm_eps: config.number("rms_norm_eps", 1e-6)?,
@@ -77,7 +77,7 @@ pub(super) fn pad(config: &Config) -> Result<Option<u32>> {
 
 /// Masks of the blocks of Qwen's families: full, or from some block on a window that slides.
 pub(super) fn masks(config: &Config) -> Result<Vec<Mask>> {
-    let blocks = config.size("num_hidden_layers")?;
+    let blocks = config.layers("num_hidden_layers")?;
     let field = config.fields.get("sliding_window");
     let window = match (config.flag("use_sliding_window", false)?, field) {
         (false, _) | (true, Some(Value::Null)) => None,

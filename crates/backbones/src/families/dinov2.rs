@@ -150,7 +150,7 @@ fn network(
         let path = format!("{prefix}.encoder.layer.{i}");
         (VisionBlock::declare(declared, &path, &names, &block), None)
     };
-    let blocks = (0..config.size("num_hidden_layers")?).map(block).collect();
+    let blocks = (0..config.layers("num_hidden_layers")?).map(block).collect();
     let top = (reading == Reading::Features).then(|| {
         let path = format!("{prefix}.layernorm");
         VisionTop::ClassAndMean(LayerNorm::declare(declared, &path, width, norm_eps, Origin::Checkpoint))

@@ -74,7 +74,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         init,
     };
     let stem = Arc::new(Stem::Words(Embeddings::declare(declared, &stem)));
-    let blocks = (0..config.size("n_layers")?).map(|i| {
+    let blocks = (0..config.layers("n_layers")?).map(|i| {
         let path = format!("distilbert.transformer.layer.{i}");
         // Nothing is dropped of what attention adds.
         Arc::new(Block::declare(declared, &path, &NAMES, &block).with_dropout(0.0, dropout))

@@ -37,7 +37,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         width: config.size("n_embd")?,
         hidden: config.size_or("n_inner", 4 * config.size("n_embd")?)?,
         heads: config.divisor("n_head", "n_embd")?,
-        blocks: config.size("n_layer")?,
+        blocks: config.layers("n_layer")?,
         scaled: config.flag("scale_attn_weights", true)?,
         scaled_by_depth: config.flag("scale_attn_by_inverse_layer_idx", false)?,
         activation: config.activation("activation_function", "gelu_new")?,

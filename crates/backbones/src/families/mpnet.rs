@@ -101,7 +101,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         init,
     };
     let stem = Arc::new(Stem::Words(Embeddings::declare(declared, &stem)));
-    let blocks = (0..config.size("num_hidden_layers")?)
+    let blocks = (0..config.layers("num_hidden_layers")?)
         .map(|i| PostBlock::declare(declared, &format!("mpnet.encoder.layer.{i}"), &NAMES, &block))
         .collect();
     let table = Layer::Embedding { count: BUCKETS, width: heads };

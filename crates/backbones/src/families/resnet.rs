@@ -63,7 +63,7 @@ struct Style {
 
 fn network(config: &Config, declared: &mut Declarations, _: Reading) -> Result<Encoder> {
     let widths = config.sizes("hidden_sizes", &[256, 512, 1024, 2048])?;
-    let depths = config.sizes("depths", &[3, 4, 6, 3])?;
+    let depths = config.depths("depths", &[3, 4, 6, 3])?;
     if widths.len() != depths.len() {
         let expected = format!("one for each of the {} hidden_sizes", widths.len());
         return Err(config.unexpected("depths", &expected, config.fields.get("depths")));

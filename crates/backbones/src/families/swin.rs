@@ -8,7 +8,6 @@ use crate::layers::{
     VisionBlock, VisionBlockSpec, merged,
 };
 use crate::{Declarations, Encoder, Origin, Result};
-use serde_json::Value;
 use xexp_init::{Init, Layer};
 
 pub(super) const FAMILY: Family = Family {
@@ -45,7 +44,8 @@ const PLAIN_EPS: f64 = 1e-5;
 
 fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
     let embed = config.size("embed_dim")?;
-    let (depths, heads) = (sizes(config, "depths")?, sizes(config, "num_heads")?);
+    let depths = config.depths("depths", &[2, 2, 6, 2])?;
+    let heads = config.sizes("num_heads", &[3, 6, 12, 24])?;
     if depths.len() != heads.len() {
         let expected = format!("{} numbers, as in depths", depths.len());
         return Err(config.unexpected("num_heads", &expected, config.fields.get("num_heads")));
@@ -137,21 +137,10 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     Ok(Encoder::new(SwinStack::new(patches, norm, positions, dropout, stages, top, (side, width))))
 }
 
-/// Positive whole numbers.
-fn sizes(config: &Config, field: &str) -> Result<Vec<usize>> {
-    let found = config.fields.get(field);
-    let size = |value: &Value| value.as_u64().filter(|n| *n > 0).map(|n| n as usize);
-    let sizes =
-        found.and_then(Value::as_array).and_then(|all| all.iter().map(size).collect::<Option<Vec<_>>>());
-    sizes
-        .filter(|all| !all.is_empty())
-        .ok_or_else(|| config.unexpected(field, "positive whole numbers, one a stage", found))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn error(field: &str, value: Value) -> Option<String> {
         let mut fields = json!({
@@ -171,7 +160,7 @@ mod tests {
             ("patch_size", json!(5)),
             ("depths", json!([1, 0])),
             ("depths", json!([])),
-            ("depths", json!(null)),
+            ("depths", json!([1, 1 << 20])),
             ("num_heads", json!([2])),
             ("num_heads", json!([2, 5])),
             // The second stage has 3 · 3 patches.

@@ -73,7 +73,7 @@ pub(super) fn stack(
             positions: Some(Resampling::Bicubic),
             path: &format!("{prefix}.embeddings"),
         }),
-        blocks: config.size("num_hidden_layers")?,
+        blocks: config.layers("num_hidden_layers")?,
         block: BlockSpec {
             width,
             hidden: config.size("intermediate_size")?,

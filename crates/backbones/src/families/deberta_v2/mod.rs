@@ -99,7 +99,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
     if !relative {
         config.only("norm_rel_ebd", &json!("none"))?;
     }
-    let blocks = (0..config.size("num_hidden_layers")?).map(|i| {
+    let blocks = (0..config.layers("num_hidden_layers")?).map(|i| {
         let path = format!("deberta.encoder.layer.{i}");
         let block = PostBlock::declare(declared, &path, &NAMES, &spec);
         let mut layer = |wanted: bool, name: &str, content: Linear| {

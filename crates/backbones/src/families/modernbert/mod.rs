@@ -49,7 +49,7 @@ fn truncated(config: &Config, std: f64) -> Result<Init> {
 }
 
 fn declare(config: &Config, declared: &mut Declarations, reading: Reading) -> Result<Encoder> {
-    let (width, blocks) = (config.size("hidden_size")?, config.size("num_hidden_layers")?);
+    let (width, blocks) = (config.size("hidden_size")?, config.layers("num_hidden_layers")?);
     let heads = config.divisor("num_attention_heads", "hidden_size")?;
     let every = config.size_or("global_attn_every_n_layers", 3)?;
     let local = decoder::layer_types(config, blocks, |i| !i.is_multiple_of(every))?;
