@@ -4,6 +4,7 @@ For each case of tiny.py: the saved folder opens without missing or unexpected k
 `xexp predict` prints.
 
 Usage: python tests/parity/families.py [CASE...]     (default: all)
+       python tests/parity/families.py --record      all, and writes experiments/family-parity/cpu/transformers.csv
 """
 
 import argparse
@@ -26,6 +27,7 @@ import roundtrip
 import tiny
 
 WORK = ours.SCRATCH / "families"
+RECORD = ours.ROOT / "experiments" / "family-parity" / "cpu" / "transformers.csv"
 # What the bundled pictures are, and what is made of them.
 SIZE = 32
 PREPROCESSOR = ours.ROOT / "crates" / "bundled" / "models" / "mini-vision" / "preprocessor_config.json"
@@ -36,13 +38,30 @@ SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 def main() -> None:
     """Goes through the cases; exits 1 when transformers sees another model than we do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=list(tiny.CASES), help="which cases")
+    parser.add_argument("cases", nargs="*", help="which cases")
+    parser.add_argument("--record", action="store_true", help="keeps how near the logits were, when all cases hold")
     args = parser.parse_args()
+    if args.cases and args.record:
+        parser.error("a record has all cases")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     shutil.rmtree(WORK, ignore_errors=True)
-    passed = [compare.report(case, rows(case)) for case in args.cases]
-    compare.finish(all(passed))
+    found = {case: rows(case) for case in args.cases or tiny.CASES}
+    passed = all([compare.report(case, rows) for case, rows in found.items()])
+    if passed and args.record:
+        record(found)
+    compare.finish(passed)
+
+
+def record(found: dict[str, list[compare.Row]]) -> None:
+    """Writes a row a case: the class that opened it, how far its logits were and might have been."""
+    with RECORD.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["case", "family", "architecture", "logits_max_abs", "bound"])
+        for case, rows in found.items():
+            config = json.loads((WORK / case / "trained" / "config.json").read_text(encoding="utf-8"))
+            logits = next(row for row in rows if row.what.startswith("logits of"))
+            table.writerow([case, config["model_type"], config["architectures"][0], logits.found, logits.bound])
 
 
 @torch.no_grad()

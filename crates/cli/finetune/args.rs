@@ -99,8 +99,9 @@ pub struct Head {
 #[derive(Debug, Clone, clap::Args, Serialize)]
 #[command(next_help_heading = "Training")]
 pub struct Training {
-    /// Which weights are trained: the head alone, on features computed once, or all. Under `probe` steps are
-    /// full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do not apply.
+    /// Which weights are trained: the head alone, on features computed once, or all; under `lp-ft` first the one, then the
+    /// other. The steps of a probe are full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do
+    /// not apply to it, and under `lp-ft` no flag does.
     #[arg(long, env = "XEXP_STRATEGY", value_name = "STRATEGY", default_value = "full")]
     pub strategy: Strategy,
     /// What the backbone's weights begin as: as pretrained, or drawn anew, to see what pretraining is worth.
@@ -116,6 +117,10 @@ pub struct Training {
     /// The head's own learning rate [default: that of --lr].
     #[arg(long, env = "XEXP_HEAD_LR", value_name = "X", value_parser = number::positive)]
     pub head_lr: Option<f64>,
+    /// Whether batch norms go by each batch and learn, or stay as pretrained, statistics included; the latter suits small
+    /// batches and few examples.
+    #[arg(long, env = "XEXP_BATCH_NORM", value_name = "MODE", default_value = "train")]
+    pub batch_norm: BatchNorm,
     /// How the steps go.
     #[command(flatten)]
     #[serde(flatten)]
@@ -124,12 +129,26 @@ pub struct Training {
 
 /// Which weights are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The head alone, on features that the backbone computes once.
     Probe,
     /// All weights.
     Full,
+    /// A probe, and from the head that it found all weights: the backbone is not moved by a head that knows nothing.
+    ///
+    /// Source: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution".
+    LpFt,
+}
+
+/// What batch norms do in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNorm {
+    /// They normalise by the batch, and their running statistics follow it.
+    Train,
+    /// They are the fixed functions that they are in evaluation.
+    Frozen,
 }
 
 /// What the backbone's weights begin as.

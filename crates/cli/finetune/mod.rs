@@ -3,6 +3,7 @@
 mod args;
 mod data;
 mod head;
+mod probe;
 mod report;
 mod results;
 mod save;
@@ -172,11 +173,7 @@ fn fit(
         write("head.json", stdout::json(&head)?)?;
     }
 
-    if args.training.strategy == args::Strategy::Probe {
-        let wanted: Vec<String> =
-            classifier.params.iter().map(|(_, w)| w.name.clone()).filter(|n| classifier.in_head(n)).collect();
-        classifier.params.train_only(|name| wanted.iter().any(|w| w == name));
-    }
+    training::freeze(args, &mut classifier)?;
     let Some(trained) = training::train(args, plan, folder, &mut classifier, &examples, stop)? else {
         return Ok(Exit::Interrupted);
     };

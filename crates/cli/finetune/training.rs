@@ -1,31 +1,27 @@
-//! Training, by either strategy, with its progress on stderr.
+//! Training, by one of the strategies, with its progress on stderr.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use xexp_backbones::checkpoint::Stored;
 use xexp_backbones::folder::Folder;
 use xexp_bundled::Recipe;
 use xexp_heads::Classifier;
-use xexp_report::{History, Row};
-use xexp_train::probe::{self, ProbeSettings};
-use xexp_train::{Checkpoints, Settings, Supervised, predict};
+use xexp_report::History;
+use xexp_train::probe::ProbeSettings;
+use xexp_train::{Checkpoints, Settings, Supervised};
 
-use super::args::Strategy;
+use super::args::{BatchNorm, Strategy};
 use super::data::Examples;
-use super::{Args, Plan};
+use super::{Args, Plan, probe};
 use crate::args::course;
 use crate::failure::Failure;
 use crate::places;
-use crate::progress::Progress;
 use crate::running;
 
 /// Passes and learning rate where nothing is said and the model recommends nothing.
 const USUAL: Recipe = Recipe { epochs: 3, lr: 5e-5 };
-/// Full-batch passes of a probe where nothing is said.
-const PASSES: u32 = 300;
 
 /// How training went.
 pub struct Trained {
@@ -57,8 +53,48 @@ pub fn train(
 ) -> Result<Option<Trained>, Failure> {
     match args.training.strategy {
         Strategy::Full => full(args, plan, folder, classifier, examples, stop),
-        Strategy::Probe => probe(args, plan, classifier, examples, stop),
+        Strategy::Probe => {
+            let t = &args.training;
+            let settings = ProbeSettings {
+                passes: t.epochs.map_or(probe::PASSES, u32::from),
+                lr: t.head_lr.or(t.lr),
+                patience: t.course.patience.map(u32::from),
+            };
+            let history = History::create(plan.output.join("metrics.csv"))?;
+            probe::train(args, classifier, examples, &settings, Some(history), stop)
+        }
+        Strategy::LpFt => {
+            // A checkpoint has a later head than a probe would find.
+            let goes_on = args.resume && super::save::has_checkpoint(plan)?;
+            if !goes_on && probe::train(args, classifier, examples, &probe::USUAL, None, stop)?.is_none() {
+                return Ok(None);
+            }
+            full(args, plan, folder, classifier, examples, stop)
+        }
     }
+}
+
+/// Marks the weights that stay: under a probe the backbone, and with frozen batch norms those.
+///
+/// # Errors
+/// Batch norms to freeze in a model that has none.
+pub fn freeze(args: &Args, classifier: &mut Classifier) -> Result<(), Failure> {
+    if args.training.strategy == Strategy::Probe {
+        let head = |name: &str| classifier.family.head.holds(name);
+        classifier.params.train_only(head);
+    } else if args.training.batch_norm == BatchNorm::Frozen {
+        let names =
+            classifier.params.iter().filter_map(|(_, weight)| weight.name.strip_suffix("running_mean"));
+        let norms: Vec<String> = names.map(str::to_string).collect();
+        if norms.is_empty() {
+            let model = classifier.family.model_type;
+            return Err(Failure::input(format!("--batch-norm frozen: a {model} model has no batch norms"))
+                .hint("leave the flag away"));
+        }
+        let in_norm = |name: &str| norms.iter().any(|norm| name.starts_with(norm.as_str()));
+        classifier.params.train_only(|name| !in_norm(name));
+    }
+    Ok(())
 }
 
 fn settings(args: &Args, plan: &Plan) -> Settings {
@@ -130,78 +166,7 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("augmentation", json!(args.augmentation)),
         ("strategy", json!(args.training.strategy)),
         ("backbone", json!(args.training.backbone)),
+        ("batch-norm", json!(args.training.batch_norm)),
     ];
     entries.into_iter().chain(course::identity(s)).map(|(name, value)| (name.to_string(), value)).collect()
-}
-
-fn probe(
-    args: &Args,
-    plan: &Plan,
-    classifier: &mut Classifier,
-    examples: &Examples,
-    stop: &AtomicBool,
-) -> Result<Option<Trained>, Failure> {
-    let t = &args.training;
-    let settings = ProbeSettings {
-        passes: t.epochs.map_or(PASSES, u32::from),
-        lr: t.head_lr.or(t.lr),
-        patience: t.course.patience.map(u32::from),
-    };
-    let (started, batch) = (Instant::now(), args.shared.batch_size.get());
-    let parts = [("features", &examples.train), ("validation features", &examples.valid)];
-    let mut features = vec![];
-    for (what, part) in parts {
-        let total = part.samples.len() as u64;
-        let mut display = Progress::new(what, 0, total, args.shared.quiet);
-        let mut before = 0;
-        let found = predict::features(classifier, &part.samples, batch, stop, |done| {
-            display.tick(done as u64, None, done - std::mem::replace(&mut before, done));
-        })?;
-        display.finish();
-        match found {
-            Some(found) => features.push(found),
-            None => return interrupted_probe(),
-        }
-    }
-    let labels = parts.map(|(_, part)| part.samples.iter().map(|s| s.label).collect::<Vec<u32>>());
-    let count = examples.train.samples.len();
-    let mut history = History::create(plan.output.join("metrics.csv"))?;
-    let mut heard = |pass: u32, head_lr: f64, loss: f64, valid| {
-        let examples = u64::from(pass) * count as u64;
-        let step = u64::from(pass);
-        let (lr, grad_norm) = (0.0, None);
-        Ok(history.append(&Row {
-            step,
-            epoch: f64::from(pass),
-            examples,
-            lr,
-            head_lr,
-            loss: Some(loss),
-            grad_norm,
-            valid,
-        })?)
-    };
-    let (train, valid) = ((&features[0], &labels[0][..]), (&features[1], &labels[1][..]));
-    let Some(probed) = probe::fit(classifier, train, valid, &settings, stop, &mut heard)? else {
-        return interrupted_probe();
-    };
-    if !args.shared.quiet {
-        eprintln!(
-            "probe: {} passes at learning rate {:.4} (guaranteed limit 4/λ with λ = {:.3}), best after {}",
-            probed.passes, probed.lr, probed.lambda_max, probed.best_pass
-        );
-    }
-    Ok(Some(Trained {
-        steps: u64::from(probed.passes),
-        best_step: u64::from(probed.best_pass),
-        epochs: u64::from(probed.passes),
-        lr: (0.0, probed.lr),
-        seconds: started.elapsed().as_secs_f64(),
-        examples_seen: u64::from(probed.passes) * count as u64,
-    }))
-}
-
-fn interrupted_probe() -> Result<Option<Trained>, Failure> {
-    eprintln!("interrupted: a probe keeps no checkpoint; --resume computes its features again");
-    Ok(None)
 }

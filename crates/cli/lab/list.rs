@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use xexp_backbones::families::{BACKBONES, Modality};
 use xexp_experiments::EXPERIMENTS;
 
+use super::models;
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::stdout;
 /// The arguments of `xexp list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Lists the backbone families in place of the experiments.
+    /// Lists the backbone families, with what was proved of each, in place of the experiments.
     #[arg(long, env = "XEXP_MODELS")]
     models: bool,
     /// The form of the list on stdout; as json, an array.
@@ -29,9 +29,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let text = match (args.models, args.format) {
         (false, Format::Text) => experiments(),
-        (true, Format::Text) => models(),
+        (true, Format::Text) => models::text(),
         (false, Format::Json) => stdout::json(&experiments_json()?)?,
-        (true, Format::Json) => stdout::json(&models_json())?,
+        (true, Format::Json) => stdout::json(&models::json())?,
     };
     stdout::write(text.as_bytes())?;
     Ok(Exit::Done)
@@ -65,32 +65,4 @@ fn experiments_json() -> Result<Value, Failure> {
         }))
     };
     Ok(Value::Array(EXPERIMENTS.iter().map(one).collect::<Result<_, _>>()?))
-}
-
-fn reads(modality: Modality) -> &'static str {
-    match modality {
-        Modality::Text => "text",
-        Modality::Image => "images",
-    }
-}
-
-fn models() -> String {
-    let mut text = String::new();
-    for family in BACKBONES {
-        let _ = writeln!(text, "{} ({})", family.model_type, reads(family.modality));
-        let _ = writeln!(text, "  {}", family.summary);
-    }
-    text
-}
-
-fn models_json() -> Value {
-    let one = |family: &xexp_backbones::families::Family| {
-        json!({
-            "id": family.model_type,
-            "reads": reads(family.modality),
-            "summary": family.summary,
-            "architectures": [family.base_architecture, family.classifier_architecture],
-        })
-    };
-    BACKBONES.iter().map(one).collect()
 }

@@ -3,6 +3,7 @@
 pub mod check;
 mod compare;
 pub mod list;
+mod models;
 mod one;
 mod outcome;
 mod progress;

@@ -9,6 +9,7 @@
 //! on the number of threads nor on the order of the draws. An experiment is one file in `catalogue` and one line in
 //! [`EXPERIMENTS`].
 
+pub mod audit;
 pub mod bench;
 pub mod catalogue;
 mod draw;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use xexp_report::lab::{Figure, Looks, Row};
 
 use crate::{About, Draw, Error, Experiment, Result, Setup};
-use crate::{catalogue, transfer};
+use crate::{audit, catalogue, transfer};
 
 /// One experiment of the registry.
 pub struct Entry {
@@ -159,4 +159,5 @@ pub const EXPERIMENTS: &[Entry] = &[
     // real backbones
     by_name::<transfer::probe::TransferProbe>(),
     by_name::<transfer::full::TransferFull>(),
+    by_name::<audit::HeadAudit>(),
 ];

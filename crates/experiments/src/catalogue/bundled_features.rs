@@ -45,6 +45,17 @@ fn texts(set: &str, split: &str) -> Result<Option<Vec<Example>>> {
 /// Features of the chosen examples, `(chosen, width)`; examples that are not there are left out.
 pub(crate) fn features(folder: &Folder, set: &str, split: &str, chosen: &[usize]) -> Result<Features> {
     let (classifier, _) = Classifier::with_new_head(folder, 2, Seed(0))?;
+    features_of(&classifier, folder, set, split, chosen)
+}
+
+/// The same of a classifier that has been opened from the folder.
+pub(crate) fn features_of(
+    classifier: &Classifier,
+    folder: &Folder,
+    set: &str,
+    split: &str,
+    chosen: &[usize],
+) -> Result<Features> {
     let pool = Pool::default();
     let mut features = Features { values: vec![], width: classifier.backbone.width() };
     let companion = folder.companion()?;

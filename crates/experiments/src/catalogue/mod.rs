@@ -1,6 +1,6 @@
 //! One file an experiment.
 
-mod demand;
+pub(crate) mod demand;
 
 // conv
 pub mod checkerboard_energy;
@@ -38,7 +38,7 @@ pub mod stack;
 // training
 pub mod adam_epsilon_floor;
 pub mod adam_vs_sgd_gain;
-mod bundled_features;
+pub(crate) mod bundled_features;
 mod last_layer;
 pub mod lipschitz_max_lr;
 mod small_net;

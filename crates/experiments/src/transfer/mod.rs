@@ -11,8 +11,8 @@ pub mod full;
 mod linear_head;
 mod optimiser;
 pub mod probe;
-mod shelf;
-mod signals;
+pub(crate) mod shelf;
+pub(crate) mod signals;
 pub mod start;
 mod subject;
 #[cfg(test)]
