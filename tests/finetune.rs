@@ -200,6 +200,44 @@ fn a_probe_trains_the_head_and_nothing_else() {
 }
 
 #[test]
+fn fine_tuning_after_a_probe_begins_with_the_head_that_the_probe_finds() {
+    let stage = Stage::new();
+    let usual = [
+        "finetune",
+        "--model=model",
+        "--train=train.csv",
+        "--output=probe",
+        "--strategy=probe",
+        "--quiet=true",
+    ];
+    let probed = stage.command(&usual).output().unwrap();
+    assert!(probed.status.success(), "{probed:?}");
+    // Steps of this rate change no weight by more than 1e-10.
+    let still = ["--strategy", "lp-ft", "--epochs", "1", "--lr", "1e-12", "--weight-decay", "0"];
+    stage.finetuned("both", &still);
+    let read = |name: &str| std::fs::read(stage.path(name)).unwrap();
+    let (probe, both) = (read("probe/model.safetensors"), read("both/model.safetensors"));
+    let probe = safetensors::SafeTensors::deserialize(&probe).unwrap();
+    let both = safetensors::SafeTensors::deserialize(&both).unwrap();
+    for (name, tensor) in probe.tensors() {
+        let values = |tensor: &safetensors::tensor::TensorView<'_>| -> Vec<f32> {
+            tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        };
+        let (ours, theirs) = (values(&both.tensor(&name).unwrap()), values(&tensor));
+        let apart = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-6, "{name}: {apart}");
+    }
+    // A row a step: the probe's passes are not among them.
+    let steps = number(&stage.json("both/results.json"), &["steps"]);
+    let rows = String::from_utf8(read("both/metrics.csv")).unwrap().lines().count() as f64 - 1.0;
+    assert!(rows <= steps && steps < 300.0, "{rows} rows, {steps} steps");
+    // And it learns on from there.
+    stage.finetuned("on", &["--strategy", "lp-ft", "--epochs", "2", "--lr", "0.003"]);
+    let loss = |run: &str| number(&stage.json(&format!("{run}/results.json")), &["valid", "loss"]);
+    assert!(loss("on") < loss("both"), "{} and {}", loss("on"), loss("both"));
+}
+
+#[test]
 fn every_head_starts_with_the_variance_it_was_asked_for() {
     let stage = Stage::new();
     for (init, std) in [

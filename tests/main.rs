@@ -29,6 +29,8 @@ mod hub;
 mod images;
 /// `xexp list`, `run`, `check` and `report`.
 mod laboratory;
+/// Image networks of other sizes than their configuration's, and batch norms that stay.
+mod networks;
 /// The laboratory against independent simulations.
 mod oracle;
 /// Completions and manual pages.

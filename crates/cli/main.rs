@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod finetune;
 mod hub;
+mod image_size;
 mod inputs;
 mod lab;
 mod man;

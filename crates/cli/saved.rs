@@ -8,7 +8,7 @@ use crate::args::{Reading, Shared};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::output::{self, Existing};
-use crate::{device, places};
+use crate::{device, image_size, places};
 
 /// Where everything is, once the arguments have been held against this machine.
 pub struct Job {
@@ -61,7 +61,8 @@ impl Job {
     /// # Errors
     /// A folder that holds no classifier that can be used.
     pub fn open(&self, shared: &Shared, reading: &Reading) -> Result<Model, Failure> {
-        let folder = self.model.open()?;
+        let mut folder = self.model.open()?;
+        image_size::agree(&mut folder, shared.quiet)?;
         let (classifier, names) = Classifier::open(&folder)?;
         let encoder = Encoder::new(&folder, classifier.backbone.image(), shared, reading)?;
         Ok(Model { classifier, names, encoder })

@@ -98,7 +98,7 @@ impl Journey<'_> {
         stored.round(objective.params())?;
         let valid = match objective.evaluate(self.settings.batch_size, stop)? {
             Evaluation::Interrupted => return Ok(Exit::Interrupted),
-            Evaluation::Scored(valid, _) => valid,
+            Evaluation::Scored(valid) => valid,
             Evaluation::Nothing => Valid::default(),
         };
         let bytes = serialize_as(objective.params(), stored, self.wanted)?;

@@ -25,7 +25,7 @@ use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
-use crate::{places, provenance, scoring, signals, stdout};
+use crate::{image_size, places, provenance, scoring, signals, stdout};
 use data::Examples;
 use results::Results;
 
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if existing == Existing::Resume {
         output::resumable(&plan.output, "head.json")?;
     }
-    let folder = match args.training.backbone {
+    let mut folder = match args.training.backbone {
         args::Backbone::Pretrained => plan.model.open()?,
         args::Backbone::Random => plan.model.open_without_weights()?,
     };
@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.augmentation.is_on() {
         augmentable(args, &folder)?;
     }
+    image_size::agree(&mut folder, args.shared.quiet)?;
     fit(args, &plan, &folder, existing, &stop)
 }
 
@@ -159,6 +160,7 @@ fn fit(
         args::Backbone::Pretrained => Classifier::with_new_head(folder, classes, seed)?,
         args::Backbone::Random => Classifier::untrained(folder.family, &folder.config, classes, seed)?,
     };
+    training::freeze(args, &mut classifier)?;
     say(&format_args!("{}: {load}", plan.model));
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;
     say(&head);
@@ -173,7 +175,6 @@ fn fit(
         write("head.json", stdout::json(&head)?)?;
     }
 
-    training::freeze(args, &mut classifier)?;
     let Some(trained) = training::train(args, plan, folder, &mut classifier, &examples, stop)? else {
         return Ok(Exit::Interrupted);
     };

@@ -118,7 +118,8 @@ impl Classifier {
         let labels =
             |reason: &str| Error::Labels { path: folder.config.path.clone(), reason: reason.to_string() };
         let names = folder.config.labels()?.ok_or_else(|| labels("no id2label: not a saved classifier"))?;
-        let parts = Parts::declare(folder.family, &folder.config, names.len())?;
+        let mut parts = Parts::declare(folder.family, &folder.config, names.len())?;
+        parts.declared.resample_positions();
         Ok((parts.load(folder, Seed(0))?.0, names))
     }
 

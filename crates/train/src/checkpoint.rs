@@ -5,7 +5,7 @@
 //! renamed, so a folder of that name is whole. Random numbers need no state: they are functions of seed, name
 //! and step.
 
-use crate::{Error, Optimizer, Result};
+use crate::{Error, Optimizer, Result, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct Progress {
     /// The step is an epoch's last, and its evaluation is still to come.
     pub evaluation_due: bool,
     /// Step and score of the best evaluation so far.
-    pub best: Option<(u64, f64)>,
+    pub best: Option<(u64, Score)>,
     /// Evaluations since then.
     pub since_best: u32,
     /// Sum and number of the losses since the last logged step.
@@ -265,7 +265,7 @@ mod tests {
         optimizer.restore(&params, id, vec![-1.0; 6], v.clone()).unwrap();
         let at = |step| Progress {
             step,
-            best: Some((3, 0.1 + 0.2)),
+            best: Some((3, Score { value: 0.1 + 0.2, loss: 1.0 / 3.0 })),
             losses: (1.0 / 3.0, 2),
             ..Default::default()
         };

@@ -4,7 +4,7 @@ use crate::checkpoint::{Checkpoints, Progress};
 use crate::objective::{Evaluation, Objective};
 use crate::schedule::Schedule;
 use crate::step::{StepOutcome, StepSettings, step};
-use crate::{Optimizer, OptimizerSettings, Result, Settings};
+use crate::{Optimizer, OptimizerSettings, Result, Score, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::checkpoint::{Checkpoint, serialize};
 use xexp_backbones::{Grads, Params};
@@ -239,16 +239,17 @@ impl Run<'_> {
 
     /// Evaluates and keeps the best weights; false when interrupted before the end.
     fn evaluate(&mut self, state: &mut State) -> Result<bool> {
-        let (scores, score) = match self.objective.evaluate(self.settings.batch_size, self.interrupted)? {
+        let scores = match self.objective.evaluate(self.settings.batch_size, self.interrupted)? {
             Evaluation::Nothing => {
                 self.log(state, None)?;
                 return Ok(true);
             }
             Evaluation::Interrupted => return Ok(false),
-            Evaluation::Scored(scores, score) => (scores, score),
+            Evaluation::Scored(scores) => scores,
         };
         self.log(state, Some(scores))?;
-        let best = state.progress.best.is_none_or(|(_, best)| score > best);
+        let score = Score::of(&scores);
+        let best = state.progress.best.is_none_or(|(_, best)| score.beats(best));
         if best {
             state.progress.best = Some((state.progress.step, score));
             state.progress.since_best = 0;

@@ -186,6 +186,6 @@ impl Objective for Imitate<'_> {
         if texts.is_empty() {
             return Ok(Evaluation::Nothing);
         }
-        Ok(Evaluation::Scored(Valid { loss, ..Default::default() }, -loss))
+        Ok(Evaluation::Scored(Valid { loss, ..Default::default() }))
     }
 }

@@ -170,7 +170,7 @@ impl Objective for MaskedWords<'_> {
             right += rows.filter(|(row, word)| row.iter().all(|z| *z <= row[**word as usize])).count();
         }
         let accuracy = Some(right as f64 / words as f64);
-        Ok(Evaluation::Scored(Valid { loss, accuracy, ..Default::default() }, -loss))
+        Ok(Evaluation::Scored(Valid { loss, accuracy, ..Default::default() }))
     }
 }
 

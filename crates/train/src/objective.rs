@@ -55,8 +55,8 @@ pub enum Evaluation {
     Nothing,
     /// A signal came first.
     Interrupted,
-    /// Scores, and the one number by which the best weights are chosen; more is better.
-    Scored(Valid, f64),
+    /// Scores, which choose the best weights by [`Score`](crate::Score).
+    Scored(Valid),
 }
 
 /// Cross-entropy of a classifier on labelled samples; the best weights are those of the highest macro-F1.
@@ -166,7 +166,7 @@ impl Objective for Supervised<'_> {
         let Some(logits) = logits else { return Ok(Evaluation::Interrupted) };
         let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
         let scores = validate(&logits, &labels, self.classifier.classes())?;
-        Ok(Evaluation::Scored(scores, scores.macro_f1.unwrap_or(-scores.loss)))
+        Ok(Evaluation::Scored(scores))
     }
 }
 

@@ -6,7 +6,7 @@
 //! Source: Nesterov 1983; O'Donoghue and Candès 2015, §3.2 (restart when the loss rises).
 
 use crate::validate::validate;
-use crate::{Error, Result};
+use crate::{Error, Result, Score};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_heads::{Classifier, Features};
 use xexp_init::head_theory;
@@ -71,7 +71,7 @@ pub fn fit(
     let mut head = scale.standardise(&classifier.params.values(weight)?, &raw_b);
     let mut look = head.clone();
     let (mut momentum, mut before) = (1.0f64, f64::INFINITY);
-    let mut best: Option<(u32, f64, Linear)> = None;
+    let mut best: Option<(u32, Score, Linear)> = None;
     let mut passes = 0;
     while passes < settings.passes {
         if interrupted.load(Ordering::Relaxed) {
@@ -99,14 +99,12 @@ pub fn fit(
         }
         if valid_labels.is_empty() {
             heard(passes, lr, loss, None)?;
-            best = Some((passes, 0.0, head.clone()));
             continue;
         }
         let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
         heard(passes, lr, loss, Some(scores))?;
-        // Among equals the lower loss would do as well; the earlier head is kept.
-        let score = scores.macro_f1.unwrap_or(-scores.loss);
-        if best.as_ref().is_none_or(|(_, f1, _)| score > *f1) {
+        let score = Score::of(&scores);
+        if best.as_ref().is_none_or(|(_, best, _)| score.beats(*best)) {
             best = Some((passes, score, head.clone()));
         }
         let waited = best.as_ref().map_or(0, |(at, _, _)| (passes - at) / EVALUATE_EVERY);
@@ -114,7 +112,8 @@ pub fn fit(
             break;
         }
     }
-    let (best_pass, _, chosen) = best.unwrap_or((passes, 0.0, head));
+    // Without validation examples the last head is taken.
+    let (best_pass, chosen) = best.map_or((passes, head), |(pass, _, best)| (pass, best));
     let folded = scale.fold(&chosen);
     classifier.params.set(weight, &folded.w)?;
     if let Some(bias) = bias {

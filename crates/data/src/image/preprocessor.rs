@@ -85,6 +85,16 @@ impl Preprocessor {
         }
     }
 
+    /// The side of the square that every image becomes; `None` where that is no square, or depends on the image.
+    pub fn side(&self) -> Option<usize> {
+        match (self.crop, self.resize) {
+            (Some((height, width)), _) => (height == width).then_some(height),
+            (None, Some((Resize::Middle { middle, .. }, _))) => Some(middle),
+            (None, Some((Resize::Fixed(height, width), _))) => (height == width).then_some(height),
+            _ => None,
+        }
+    }
+
     /// The filter that images are resized with.
     pub fn filter(&self) -> Filter {
         self.resize.map_or(Filter::Bilinear, |(_, filter)| filter)
