@@ -64,6 +64,7 @@ impl Folder {
     }
 
     fn with_config(path: &Path, config: Config) -> Result<Self> {
+        let config = families::spelled(config);
         let family = families::find(&config)?;
         required(path, family.modality.companion())?;
         Ok(Folder { path: path.into(), config, family, memory: None })
@@ -80,6 +81,7 @@ impl Folder {
         let (_, config) = find(CONFIG)?;
         let config = Config::parse(&path.join(CONFIG), &String::from_utf8_lossy(config))?;
         find(WEIGHTS)?;
+        let config = families::spelled(config);
         let family = families::find(&config)?;
         find(family.modality.companion())?;
         Ok(Folder { path, config, family, memory: Some(files) })

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use xexp_backbones::Input;
+use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
 use xexp_heads::Classifier;
 
@@ -57,6 +58,11 @@ impl Fixture {
     /// The family's name in the configuration.
     pub fn model_type(&self) -> String {
         self.config["model_type"].as_str().unwrap().to_string()
+    }
+
+    /// The family of the configuration.
+    pub fn family(&self) -> &'static Family {
+        self.folder().family
     }
 
     /// The recorded tensors under a prefix, without it.
