@@ -186,6 +186,11 @@ pub struct MaskedLmNames {
 }
 
 impl Family {
+    /// Whether transformers has a class for backbone and head, which opens what is saved.
+    pub fn opens_in_transformers(&self) -> bool {
+        self.classifier_architecture != self.base_architecture
+    }
+
     /// Declares the backbone's weights.
     ///
     /// # Errors

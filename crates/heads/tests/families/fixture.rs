@@ -22,7 +22,8 @@ pub struct Fixture {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// The class of each text or image.
     pub labels: Vec<u32>,
-    config: Value,
+    /// Its `config.json`.
+    pub config: Value,
     /// Token ids of the texts.
     pub texts: Option<Vec<Vec<u32>>>,
 }

@@ -7,6 +7,7 @@ mod frozen;
 mod padding;
 mod pretrained;
 mod rule;
+mod second;
 mod sizes;
 mod step;
 
