@@ -59,6 +59,11 @@ fn config(
     ] {
         fields.insert(field.to_string(), value);
     }
+    if fields.contains_key("architecture") {
+        // timm's own fields.
+        fields.insert("num_classes".to_string(), serde_json::json!(names.len()));
+        fields.insert("label_names".to_string(), serde_json::json!(names));
+    }
     json(&Value::Object(fields))
 }
 

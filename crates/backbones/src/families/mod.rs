@@ -25,7 +25,7 @@ mod rope;
 mod swin;
 mod vit;
 
-pub(crate) use frozen::spelled;
+pub(crate) use frozen::{preprocessor, spelled};
 
 use crate::config::Config;
 use crate::{Declarations, Encoder, Error, Result};
@@ -34,7 +34,8 @@ use xexp_init::Init;
 
 /// A family: what its checkpoints are called and how its backbone and its head are built.
 pub struct Family {
-    /// `model_type` in `config.json`; that of jina-embeddings-v2 says `bert`.
+    /// `model_type` in `config.json`; that of jina-embeddings-v2 says `bert`, those of timm name an
+    /// `architecture` instead.
     pub model_type: &'static str,
     /// What it reads.
     pub modality: Modality,
@@ -222,6 +223,7 @@ pub const BACKBONES: &[Family] = &[
     convnextv2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    frozen::eva02::FAMILY,
     gpt2::FAMILY,
     frozen::jina_bert::FAMILY,
     llama::FAMILY,
@@ -250,6 +252,9 @@ pub fn find(config: &Config) -> Result<&'static Family> {
     // jina-embeddings-v2 calls itself what it is not.
     let alibi = config.fields.get("position_embedding_type").and_then(Value::as_str) == Some("alibi");
     let found = if found == "bert" && alibi { frozen::jina_bert::FAMILY.model_type } else { found };
+    let timm =
+        config.fields.get("architecture").and_then(Value::as_str).is_some_and(|a| a.starts_with("eva02_"));
+    let found = if found.is_empty() && timm { frozen::eva02::FAMILY.model_type } else { found };
     BACKBONES.iter().find(|f| f.model_type == found).ok_or_else(|| Error::UnknownFamily {
         path: config.path.clone(),
         found: found.to_string(),

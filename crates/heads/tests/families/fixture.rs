@@ -56,11 +56,6 @@ impl Fixture {
         }
     }
 
-    /// The family's name in the configuration.
-    pub fn model_type(&self) -> String {
-        self.config["model_type"].as_str().unwrap().to_string()
-    }
-
     /// The family of the configuration.
     pub fn family(&self) -> &'static Family {
         self.folder().family

@@ -22,7 +22,10 @@ pub(super) struct Lender<'a> {
 /// Weights by the names that candle-transformers asks for. Nothing is copied: its tensors are views of ours.
 #[derive(Default)]
 pub(super) struct Lent {
-    ids: BTreeMap<String, WeightId>,
+    /// Weights of ours.
+    pub ids: BTreeMap<String, WeightId>,
+    /// What it asks for beside them and no checkpoint holds.
+    pub constants: BTreeMap<String, Tensor>,
 }
 
 impl Lender<'_> {
@@ -108,6 +111,9 @@ impl SimpleBackend for Views<'_> {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        if let Some(constant) = self.lent.constants.get(name) {
+            return Ok(constant.clone());
+        }
         let id = self.lent.ids.get(name);
         let id = id.ok_or_else(|| Error::CannotFindTensor { path: name.to_string() })?;
         // Cut off from the variable, since candle would else record a graph that nobody reads.
@@ -115,7 +121,7 @@ impl SimpleBackend for Views<'_> {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.lent.ids.contains_key(name)
+        self.lent.ids.contains_key(name) || self.lent.constants.contains_key(name)
     }
 }
 

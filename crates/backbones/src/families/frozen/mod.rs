@@ -6,6 +6,7 @@
 //! the field.
 
 pub(super) mod clip;
+pub(super) mod eva02;
 pub(super) mod jina_bert;
 mod lent;
 mod network;
@@ -13,9 +14,11 @@ pub(super) mod nomic_bert;
 pub(super) mod siglip;
 mod spelling;
 pub(super) mod t5;
+mod timm;
 mod vision;
 
 pub(crate) use spelling::spelled;
+pub(crate) use timm::preprocessor;
 
 use super::{HeadLaw, HeadSpec};
 

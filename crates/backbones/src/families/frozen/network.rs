@@ -2,7 +2,7 @@
 
 use super::lent::Lent;
 use crate::graph::{Graph, Var};
-use crate::layers::{ImageShape, Linear};
+use crate::layers::{ImageShape, LayerNorm, Linear};
 use crate::{Error, Input, Network, Outputs, Result};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
@@ -62,6 +62,8 @@ pub(super) enum Pooling {
     MeanFrom(usize),
     /// A dense layer and a `tanh` on the first token.
     First(Linear),
+    /// A norm of the mean over all tokens.
+    NormOfMean(LayerNorm),
 }
 
 /// The adapter.
@@ -96,6 +98,10 @@ impl<F: Foreign> Frozen<F> {
     fn features(&self, graph: &mut Graph<'_, '_>, hidden: &Var, pooling: &Pooling) -> Result<Var> {
         let first = match pooling {
             Pooling::MeanFrom(first) => *first,
+            Pooling::NormOfMean(norm) => {
+                let mean = graph.mean_rows(hidden, &graph.input.offsets);
+                return graph.layer_norm(norm, &mean);
+            }
             Pooling::First(dense) => {
                 let starts = &graph.input.offsets[..graph.input.batch()];
                 let starts = starts.iter().map(|start| *start as u32).collect();
