@@ -90,6 +90,7 @@ class JinaClassifier(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """As a folder of the Hub."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "config.json").write_text(json.dumps(self.config.to_diff_dict()), encoding="utf-8")
         state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         save_file(state, Path(folder) / "model.safetensors", metadata={"format": "pt"})
