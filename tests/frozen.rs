@@ -139,3 +139,41 @@ fn an_image_tower_by_itself_is_saved_as_the_classifier_of_transformers() {
     assert_eq!(evaluated["loss"], stage.json("out/results.json")["valid"]["loss"]);
     assert!(listing(&stage.path("out")).contains(&"preprocessor_config.json".to_string()));
 }
+
+#[test]
+fn a_folder_of_timm_is_read_by_its_own_fields_and_stays_one() {
+    let stage = Stage::new();
+    let fields = json!({
+        "architecture": "eva02_base_patch14_448", "num_classes": 1000, "global_pool": "avg",
+        "model_args": { "embed_dim": 64, "depth": 1, "num_heads": 1 },
+        "pretrained_cfg": {
+            "input_size": [3, 448, 448], "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "squash",
+            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
+        },
+    });
+    write(&stage.path("eva"), &fields, &fields, |name| {
+        (!name.starts_with("head.")).then(|| name.to_string())
+    });
+    for (class, value) in [("dark", 20), ("bright", 200)] {
+        std::fs::create_dir_all(stage.path("photos").join(class)).unwrap();
+        for index in 0..10 {
+            let picture =
+                image::RgbImage::from_pixel(40, 30, image::Rgb([value + index, value, value - index]));
+            picture.save(stage.path("photos").join(class).join(format!("{index}.png"))).unwrap();
+        }
+    }
+    let flags = ["finetune", "--model", "eva", "--train", "photos", "--strategy", "probe", "--epochs", "20"];
+    ended(&stage, &[&flags[..], &["--split", "0.2", "--output", "out", "--quiet"]].concat());
+    let config = stage.json("out/config.json");
+    assert_eq!((&config["architecture"], &config["num_classes"]), (&fields["architecture"], &json!(2)));
+    assert_eq!(
+        (&config["label_names"], &config["pretrained_cfg"]),
+        (&json!(["bright", "dark"]), &fields["pretrained_cfg"])
+    );
+    assert_eq!(stage.json("out/preprocessor_config.json")["size"], json!({ "height": 448, "width": 448 }));
+    let predicted = ["predict", "--model", "out", "--input", "photos/dark", "--quiet"];
+    let predicted = ended(&stage, &predicted).stdout;
+    let labels: Vec<Value> = predicted.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Brightness alone tells the classes.
+    assert!(labels.len() == 10 && labels.iter().all(|line| line["label"] == "dark"), "{predicted}");
+}

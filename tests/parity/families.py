@@ -61,7 +61,7 @@ def record(found: dict[str, list[compare.Row]]) -> None:
         for case, rows in found.items():
             config = json.loads((WORK / case / "trained" / "config.json").read_text(encoding="utf-8"))
             logits = next(row for row in rows if row.what.startswith("logits of"))
-            table.writerow([case, config["model_type"], config["architectures"][0], logits.found, logits.bound])
+            table.writerow([case, tiny.family(case), config["architectures"][0], logits.found, logits.bound])
 
 
 @torch.no_grad()

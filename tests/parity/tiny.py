@@ -165,6 +165,12 @@ def frozen(case: str) -> bool:
     return case.split("-")[0] in FROZEN
 
 
+def family(case: str) -> str:
+    """The name that `xexp list --models` has for a case's family."""
+    fields = CASES[case][1]
+    return "jina_bert" if fields.get("position_embedding_type") == "alibi" else CASES[case][0]
+
+
 def auto(case: str):
     """The class that finds the classifier of a case: one of transformers, or a reference of ours."""
     reference = REFERENCES.get(case.split("-")[0])
