@@ -56,7 +56,7 @@ pub fn card(
                     "transformers has no class for `{}` with a classifier: `xexp predict` and `xexp evaluate` open it.",
                     family.model_type
                 ),
-                format!("The tensors of the backbone have their own names: `{}` opens it without the head.", family.base_architecture),
+                format!("The tensors of the backbone have their own names, by which `{}` opens it.", family.base_architecture),
             ]
         }),
         location: plan.output.display().to_string(),
