@@ -19,6 +19,8 @@ mod config_file;
 mod doctor;
 /// `xexp finetune` from end to end.
 mod finetune;
+/// Families that are computed without gradients.
+mod frozen;
 /// The backward pass of the whole classifier against finite differences.
 mod gradients;
 /// New heads: their variance, their initial loss, and what a probe learns.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use xexp_backbones::Error;
+use xexp_backbones::config::LARGEST;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
@@ -73,7 +74,8 @@ impl Encoder {
             _ => {
                 let limit = match folder.family.longest(&folder.config)? {
                     Some(longest) => longest,
-                    None => folder.config.size("max_position_embeddings")?,
+                    // Where nothing bounds it and nothing is said, only memory does.
+                    None => folder.config.size_or("max_position_embeddings", LARGEST)?,
                 };
                 let vocabulary = folder.config.size("vocab_size")?;
                 let tokenizer = Tokenizer::from_bytes(&path, &bytes)?;

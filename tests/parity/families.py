@@ -61,14 +61,14 @@ def record(found: dict[str, list[compare.Row]]) -> None:
         for case, rows in found.items():
             config = json.loads((WORK / case / "trained" / "config.json").read_text(encoding="utf-8"))
             logits = next(row for row in rows if row.what.startswith("logits of"))
-            table.writerow([case, config["model_type"], config["architectures"][0], logits.found, logits.bound])
+            table.writerow([case, tiny.family(case), config["architectures"][0], logits.found, logits.bound])
 
 
 @torch.no_grad()
 def rows(case: str) -> list[compare.Row]:
     """One case."""
     base, trained = WORK / case / "base", WORK / case / "trained"
-    other = {"image_size": SIZE} if tiny.is_image(case) else {}
+    other = tiny.of_size(case, SIZE) if tiny.is_image(case) else {}
     tiny.model(case, base, **other)
     if tiny.is_image(case):
         shutil.copy(PREPROCESSOR, base)
@@ -76,7 +76,8 @@ def rows(case: str) -> list[compare.Row]:
     else:
         tokenizer(case).save_pretrained(base)
         data = ["--train", table(case), "--batch-size", 8]
-    flags = ["--model", base, *data, "--epochs", 1, "--output", trained, "--quiet"]
+    strategy = ["--strategy", "probe"] if tiny.frozen(case) else ["--epochs", 1]
+    flags = ["--model", base, *data, *strategy, "--output", trained, "--quiet"]
     ours.run(ours.program(), "finetune", *flags, stdout=subprocess.DEVNULL)
     model, loading = tiny.auto(case).from_pretrained(trained, output_loading_info=True)
     found = roundtrip.keys(loading) + roundtrip.names(trained, model.config)

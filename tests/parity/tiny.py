@@ -13,6 +13,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
+import references
+
 WEIGHTS = "model.safetensors"
 CLASSES = 3
 TEXT = {"num_labels": CLASSES, "vocab_size": 23, "max_position_embeddings": 20, "pad_token_id": 1}
@@ -61,6 +63,20 @@ MOBILE = IMAGE | {
     "classifier_dropout_prob": 0.0, "finegrained_output": False,
 }  # fmt: skip
 
+TOWER = VISION | {"num_hidden_layers": 3}
+TEXT_TOWER = {
+    "vocab_size": 23, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12,
+    "max_position_embeddings": 20,
+}  # fmt: skip
+T5 = TEXT | {
+    "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 3, "num_heads": 2, "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 6, "dropout_rate": 0.0,
+}  # fmt: skip
+# Families whose backbone is never trained: everything but the head is frozen in the reference as well.
+FROZEN = ("clip", "siglip", "t5", "nomic_bert", "jina")
+# Those of which transformers has no classifier.
+REFERENCES = {"t5": references.T5EncoderClassifier, "jina": references.JinaClassifier}
+
 # A case a line: its name, the family, what differs from transformers' defaults.
 CASES = {
     "albert": ("albert", ENCODER | {"embedding_size": 4, "classifier_dropout_prob": 0.0}),
@@ -72,6 +88,7 @@ CASES = {
     "beit-shared": ("beit", VISION | BEIT_SHARED),
     "bert": ("bert", ENCODER),
     "camembert": ("camembert", ENCODER),
+    "clip": ("clip", {"num_labels": CLASSES, "vision_config": TOWER, "text_config": TEXT_TOWER}),
     "deberta-v2": ("deberta-v2", DEBERTA | {"conv_kernel_size": 3, "conv_act": "gelu", "norm_rel_ebd": "layer_norm"}),
     "deberta-v3": ("deberta-v2", DEBERTA | {
         "position_buckets": 4, "share_att_key": True, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
@@ -92,6 +109,10 @@ CASES = {
     "gpt2-scaled": ("gpt2", GPT2 | {
         "n_inner": 12, "scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False,
     }),
+    "jina": ("bert", ENCODER | {"position_embedding_type": "alibi", "feed_forward_type": "geglu"}),
+    "jina-heads": ("bert", ENCODER | {
+        "position_embedding_type": "alibi", "feed_forward_type": "geglu", "hidden_size": 12, "num_attention_heads": 3,
+    }),
     "llama": ("llama", DECODER | {"rope_parameters": {
         "rope_type": "llama3", "rope_theta": 20.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 20,
@@ -111,6 +132,7 @@ CASES = {
         "classifier_bias": True, "hidden_activation": "gelu_pytorch_tanh", "num_hidden_layers": 1,
     }),
     "mpnet": ("mpnet", ENCODER),
+    "nomic_bert": ("nomic_bert", ENCODER | {"layer_norm_eps": 1e-5}),
     "qwen2": ("qwen2", DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
     "qwen3": ("qwen3", DECODER | {"head_dim": 4}),
     "resnet": ("resnet", CONVOLUTIONS | {"image_size": 19, "embedding_size": 4, "layer_type": "basic"}),
@@ -119,7 +141,14 @@ CASES = {
         CONVOLUTIONS | {"image_size": 19, "embedding_size": 4, "downsample_in_bottleneck": True},
     ),
     "roberta": ("roberta", ENCODER | {"type_vocab_size": 1}),
+    "siglip": ("siglip", {"num_labels": CLASSES, "vision_config": TOWER, "text_config": TEXT_TOWER}),
+    "siglip-bare": ("siglip", {
+        "num_labels": CLASSES, "vision_config": TOWER | {"vision_use_head": False, "hidden_act": "gelu"},
+        "text_config": TEXT_TOWER,
+    }),
     "swin": ("swin", SWIN),
+    "t5": ("t5", T5),
+    "t5-gated": ("t5", T5 | {"feed_forward_proj": "gated-gelu", "d_kv": 3}),
     "vit": ("vit", VISION),
     "xlm-roberta": ("xlm-roberta", ENCODER),
 }
@@ -131,8 +160,22 @@ def config(case: str, **other):
     return AutoConfig.for_model(model_type, **(fields | other))
 
 
+def frozen(case: str) -> bool:
+    """Whether the head alone is trained."""
+    return case.split("-")[0] in FROZEN
+
+
+def family(case: str) -> str:
+    """The name that `xexp list --models` has for a case's family."""
+    fields = CASES[case][1]
+    return "jina_bert" if fields.get("position_embedding_type") == "alibi" else CASES[case][0]
+
+
 def auto(case: str):
-    """transformers' class that finds the classifier of a case."""
+    """The class that finds the classifier of a case: one of transformers, or a reference of ours."""
+    reference = REFERENCES.get(case.split("-")[0])
+    if reference is not None:
+        return reference
     return AutoModelForImageClassification if is_image(case) else AutoModelForSequenceClassification
 
 
@@ -142,19 +185,37 @@ def model(case: str, folder: Path, **other):
     Names in a file are not always those in memory, so the rule goes by the file's. What is dropped out in training is
     nothing, by the configurations. `other` are fields of another value than the case has.
     """
-    auto(case).from_config(config(case, **other)).float().save_pretrained(folder)
+    make = auto(case)
+    build = make._from_config if hasattr(make, "_from_config") else make.from_config
+    build(config(case, **other)).float().save_pretrained(folder)
     tensors = load_file(folder / WEIGHTS)
     filled = {name: values(name, t.shape) if t.dtype.kind == "f" else t for name, t in tensors.items()}
     save_file(filled, folder / WEIGHTS, metadata={"format": "pt"})
     network, loading = auto(case).from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not loading[kind], (case, kind, loading[kind])
+    if frozen(case):
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(name.startswith("classifier."))
     return network.float().train()
+
+
+def sizes(case: str) -> dict:
+    """The part of a case that says what it reads."""
+    fields = CASES[case][1]
+    return fields.get("vision_config", fields)
 
 
 def is_image(case: str) -> bool:
     """Whether a case reads images."""
-    return "num_channels" in CASES[case][1]
+    return "num_channels" in sizes(case)
+
+
+def of_size(case: str, size: int) -> dict:
+    """What makes a case one of images of another size."""
+    if "vision_config" in CASES[case][1]:
+        return {"vision_config": sizes(case) | {"image_size": size}}
+    return {"image_size": size}
 
 
 def mix(words: np.ndarray) -> np.ndarray:
@@ -202,7 +263,7 @@ def texts(case: str) -> list[list[int]]:
 def inputs(case: str, *, left: bool = False) -> dict[str, torch.Tensor]:
     """What the model is given: texts padded on the right, or the left, with a mask, or images."""
     if is_image(case):
-        size = CASES[case][1]["image_size"]
+        size = sizes(case)["image_size"]
         pixels = 1.5 * uniform(f"{case} pixels", 4 * 3 * size * size)
         return {"pixel_values": torch.from_numpy(pixels.astype(np.float32).reshape(4, 3, size, size))}
     rows = texts(case)

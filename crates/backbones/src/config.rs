@@ -58,6 +58,24 @@ impl Config {
         Ok(count)
     }
 
+    /// A number of layers, or `default` where the field is absent or null.
+    pub fn layers_or(&self, field: &str, default: usize) -> Result<usize> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(_) => self.layers(field),
+        }
+    }
+
+    /// The fields of a part, none where it is absent or null; messages name the part and the file.
+    pub fn section(&self, field: &str) -> Result<Config> {
+        let path = PathBuf::from(format!("{} of {}", field, self.path.display()));
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(Config { path, fields: Map::new() }),
+            Some(Value::Object(fields)) => Ok(Config { path, fields: fields.clone() }),
+            found => Err(self.unexpected(field, "an object", found)),
+        }
+    }
+
     /// Numbers of layers, or `default` where the field is absent or null.
     pub fn depths(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
         let depths = self.sizes(field, default)?;

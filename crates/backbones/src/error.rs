@@ -117,6 +117,14 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A weight that is to be trained, of a family that is computed without gradients.
+    #[error("{family} is computed without gradients, and {weight} is to be trained")]
+    Frozen {
+        /// The family.
+        family: &'static str,
+        /// The first such weight.
+        weight: String,
+    },
     /// An initializer that cannot be drawn.
     #[error(transparent)]
     Init(#[from] xexp_init::Error),
@@ -146,6 +154,7 @@ impl Error {
             Error::TokenId { .. } => {
                 "tokenizer.json and config.json must come from the same model".to_string()
             }
+            Error::Frozen { .. } => "train a head on its features: --strategy probe".to_string(),
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::families::{self, Family};
+use crate::families::{self, Family, Modality};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -64,8 +64,11 @@ impl Folder {
     }
 
     fn with_config(path: &Path, config: Config) -> Result<Self> {
+        let config = families::spelled(config);
         let family = families::find(&config)?;
-        required(path, family.modality.companion())?;
+        if families::preprocessor(&config)?.is_none() {
+            required(path, family.modality.companion())?;
+        }
         Ok(Folder { path: path.into(), config, family, memory: None })
     }
 
@@ -80,6 +83,7 @@ impl Folder {
         let (_, config) = find(CONFIG)?;
         let config = Config::parse(&path.join(CONFIG), &String::from_utf8_lossy(config))?;
         find(WEIGHTS)?;
+        let config = families::spelled(config);
         let family = families::find(&config)?;
         find(family.modality.companion())?;
         Ok(Folder { path, config, family, memory: Some(files) })
@@ -95,7 +99,8 @@ impl Folder {
         }
         let path = self.path.join(name);
         if !path.is_file() {
-            return Ok(None);
+            let wanted = name == Modality::Image.companion();
+            return Ok(if wanted { families::preprocessor(&self.config)?.map(Cow::Owned) } else { None });
         }
         std::fs::read(&path)
             .map(|bytes| Some(Cow::Owned(bytes)))

@@ -47,11 +47,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (tokens, student) = match &earlier {
         Some(earlier) => {
             let made = earlier.open()?;
+            trainable(&made)?;
             let tokens = Tokens::of_student(&folder, &made)?;
             let student = student::Plan::made(&earlier.to_string(), &made, tokens.vocabulary)?;
             (tokens, student)
         }
         None => {
+            trainable(&folder)?;
             let tokens = Tokens::new(&folder, &corpus, args.student.vocabulary.map(usize::from))?;
             let student = student::Plan::new(&args.student, &folder, tokens.vocabulary)?;
             (tokens, student)
@@ -127,6 +129,20 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         wanted: |name| !name.starts_with(MAP),
     };
     journey.run(&stop)
+}
+
+/// Whether a student of this family can learn; a teacher may be of any.
+fn trainable(folder: &Folder) -> Result<(), Failure> {
+    if folder.family.frozen {
+        let message = format!(
+            "{}: a student of the family {} cannot learn: the family is computed without gradients",
+            folder.path.display(),
+            folder.family.model_type
+        );
+        return Err(Failure::input(message)
+            .hint("give a student of another family that reads the teacher's tokens: --student DIR"));
+    }
+    Ok(())
 }
 
 /// What the teacher's folder says of its pooling, in sentence-transformers' spelling.

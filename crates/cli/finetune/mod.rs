@@ -76,6 +76,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         args::Backbone::Pretrained => plan.model.open()?,
         args::Backbone::Random => plan.model.open_without_weights()?,
     };
+    trainable(args, &folder)?;
     plan.model_sha256 = match args.training.backbone {
         args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.
@@ -86,6 +87,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     image_size::agree(&mut folder, args.shared.quiet)?;
     fit(args, &plan, &folder, existing, &stop)
+}
+
+/// Whether the strategy trains only what has gradients.
+fn trainable(args: &Args, folder: &Folder) -> Result<(), Failure> {
+    if folder.family.frozen && args.training.strategy != args::Strategy::Probe {
+        let message = format!(
+            "{}: a backbone of the family {} is computed without gradients and cannot be trained",
+            folder.path.display(),
+            folder.family.model_type
+        );
+        return Err(Failure::input(message).hint("train a head on its features: --strategy probe"));
+    }
+    Ok(())
 }
 
 /// Whether what is trained on can be changed at random.
@@ -197,7 +211,7 @@ fn fit(
     };
     let sha256 = save::model(plan, folder, &classifier, &examples, args.save_dtype.stored())?;
     let results = Results::new(args, plan, &examples, &head, &trained, (valid, test), sha256);
-    save::reports(args, plan, &load, &head, &examples, &results)?;
+    save::reports(args, plan, (folder.family, &load), &head, &examples, &results)?;
     // Written last: a folder with results.json is a finished run.
     write("results.json", stdout::json(&results)?)?;
     save::clear_checkpoints(plan)?;

@@ -1,6 +1,7 @@
 //! The model card and the one-file report of a run.
 
 use xexp_backbones::checkpoint::LoadReport;
+use xexp_backbones::families::Family;
 use xexp_heads::HeadPlan;
 use xexp_report::plot::{HeatMap, LineChart, Reliability, Series};
 use xexp_report::{Block, Card, HeadNumbers, History, Metric, Page, Row, Section};
@@ -24,7 +25,13 @@ fn reported(results: &Results) -> (&'static str, &Scores) {
 ///
 /// # Errors
 /// None in practice: the tables are well formed.
-pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) -> Result<String, Failure> {
+pub fn card(
+    args: &Args,
+    plan: &Plan,
+    family: &Family,
+    examples: &Examples,
+    results: &Results,
+) -> Result<String, Failure> {
     let (split, scores) = reported(results);
     let metric = |name: &str, kind: &str, value| Metric { name: name.into(), kind: kind.into(), value };
     let name = plan.output.file_name().map_or("model".to_string(), |n| n.to_string_lossy().into_owned());
@@ -43,6 +50,15 @@ pub fn card(args: &Args, plan: &Plan, examples: &Examples, results: &Results) ->
     ];
     let card = Card {
         name,
+        opened_by: (!family.opens_in_transformers()).then(|| {
+            vec![
+                format!(
+                    "transformers has no class for `{}` with a classifier: `xexp predict` and `xexp evaluate` open it.",
+                    family.model_type
+                ),
+                format!("The tensors of the backbone have their own names, by which `{}` opens it.", family.base_architecture),
+            ]
+        }),
         location: plan.output.display().to_string(),
         base_model: None,
         evaluation: None,

@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value};
 use xexp_backbones::checkpoint::{LoadReport, Stored, serialize_as};
+use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
 use xexp_data::Labels;
 use xexp_heads::{Classifier, HeadPlan};
@@ -58,6 +59,11 @@ fn config(
     ] {
         fields.insert(field.to_string(), value);
     }
+    if fields.contains_key("architecture") {
+        // timm's own fields.
+        fields.insert("num_classes".to_string(), serde_json::json!(names.len()));
+        fields.insert("label_names".to_string(), serde_json::json!(names));
+    }
     json(&Value::Object(fields))
 }
 
@@ -89,14 +95,14 @@ pub fn model(
 pub fn reports(
     args: &Args,
     plan: &Plan,
-    load: &LoadReport,
+    (family, load): (&Family, &LoadReport),
     head: &HeadPlan,
     examples: &Examples,
     results: &Results,
 ) -> Result<(), Failure> {
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
     write("run.json", json(&manifest(args, plan, load, examples)?)?)?;
-    write("README.md", report::card(args, plan, examples, results)?)?;
+    write("README.md", report::card(args, plan, family, examples, results)?)?;
     write("report.html", report::page(plan, load, head, examples, results)?)?;
     Ok(())
 }

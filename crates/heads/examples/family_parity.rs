@@ -20,7 +20,7 @@ fn main() {
         println!(
             "{},{},{:.1e},{:.4},{},{statistics}",
             fixture.case,
-            fixture.model_type(),
+            fixture.family().model_type,
             apart.logits,
             apart.gradients,
             apart.tensors

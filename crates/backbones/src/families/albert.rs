@@ -15,6 +15,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "albert",
     modality: Modality::Text,
+    frozen: false,
     summary: "ALBERT encoders",
     base_architecture: "AlbertModel",
     classifier_architecture: "AlbertForSequenceClassification",

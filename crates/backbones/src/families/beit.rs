@@ -13,6 +13,7 @@ use xexp_init::{Init, Layer};
 pub(super) const FAMILY: Family = Family {
     model_type: "beit",
     modality: Modality::Image,
+    frozen: false,
     summary: "BEiT: vision transformers with relative positions, pretrained on hidden patches",
     base_architecture: "BeitModel",
     classifier_architecture: "BeitForImageClassification",

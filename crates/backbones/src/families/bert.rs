@@ -15,6 +15,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "bert",
     modality: Modality::Text,
+    frozen: false,
     summary: "BERT encoders, and MiniLM and BGE models of that layout",
     base_architecture: "BertModel",
     classifier_architecture: "BertForSequenceClassification",

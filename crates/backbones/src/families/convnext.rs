@@ -11,6 +11,7 @@ use xexp_kernels::Activation;
 pub(super) const FAMILY: Family = Family {
     model_type: "convnext",
     modality: Modality::Image,
+    frozen: false,
     summary: "Convolutional networks in the manner of transformers",
     base_architecture: "ConvNextModel",
     classifier_architecture: "ConvNextForImageClassification",

@@ -5,6 +5,7 @@ use super::{Family, Modality, convnext};
 pub(super) const FAMILY: Family = Family {
     model_type: "convnextv2",
     modality: Modality::Image,
+    frozen: false,
     summary: "ConvNeXt with global response normalization",
     base_architecture: "ConvNextV2Model",
     classifier_architecture: "ConvNextV2ForImageClassification",

@@ -8,6 +8,7 @@ use crate::{Declarations, Encoder, Result};
 pub(super) const FAMILY: Family = Family {
     model_type: "deit",
     modality: Modality::Image,
+    frozen: false,
     summary: "DeiT: vision transformers with a class and a distillation token",
     base_architecture: "DeiTModel",
     // The class with a head on either token is for inference alone; this one reads the class token.

@@ -14,6 +14,7 @@ use xexp_kernels::Activation;
 pub(super) const FAMILY: Family = Family {
     model_type: "dinov2",
     modality: Modality::Image,
+    frozen: false,
     summary: "DINOv2: self-supervised vision transformers, read by class token and mean of patches",
     base_architecture: "Dinov2Model",
     classifier_architecture: "Dinov2ForImageClassification",

@@ -14,6 +14,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "distilbert",
     modality: Modality::Text,
+    frozen: false,
     summary: "DistilBERT encoders",
     base_architecture: "DistilBertModel",
     classifier_architecture: "DistilBertForSequenceClassification",

@@ -16,6 +16,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "electra",
     modality: Modality::Text,
+    frozen: false,
     summary: "ELECTRA discriminators",
     base_architecture: "ElectraModel",
     classifier_architecture: "ElectraForSequenceClassification",

@@ -19,6 +19,7 @@ use xexp_kernels::attention::{Attention, Mask};
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
     modality: Modality::Text,
+    frozen: false,
     summary: "GPT-2 and DistilGPT2 decoders",
     base_architecture: "GPT2Model",
     classifier_architecture: "GPT2ForSequenceClassification",

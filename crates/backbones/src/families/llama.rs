@@ -8,6 +8,7 @@ use crate::{Declarations, Encoder, Result};
 pub(super) const FAMILY: Family = Family {
     model_type: "llama",
     modality: Modality::Text,
+    frozen: false,
     summary: "Llama decoders, and SmolLM and TinyLlama models of that layout",
     base_architecture: "LlamaModel",
     classifier_architecture: "LlamaForSequenceClassification",

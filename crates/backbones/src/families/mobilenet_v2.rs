@@ -12,6 +12,7 @@ use xexp_kernels::Activation;
 pub(super) const FAMILY: Family = Family {
     model_type: "mobilenet_v2",
     modality: Modality::Image,
+    frozen: false,
     summary: "Inverted residuals of depthwise convolutions, for small devices",
     base_architecture: "MobileNetV2Model",
     classifier_architecture: "MobileNetV2ForImageClassification",

@@ -11,6 +11,7 @@ mod deit;
 mod dinov2;
 mod distilbert;
 mod electra;
+mod frozen;
 mod gpt2;
 mod llama;
 mod mobilenet_v2;
@@ -24,22 +25,28 @@ mod rope;
 mod swin;
 mod vit;
 
+pub(crate) use frozen::{preprocessor, spelled};
+
 use crate::config::Config;
 use crate::{Declarations, Encoder, Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use xexp_init::Init;
 
 /// A family: what its checkpoints are called and how its backbone and its head are built.
 pub struct Family {
-    /// `model_type` in `config.json`.
+    /// `model_type` in `config.json`; that of jina-embeddings-v2 says `bert`, those of timm name an
+    /// `architecture` instead.
     pub model_type: &'static str,
     /// What it reads.
     pub modality: Modality,
+    /// Whether candle-transformers computes its backbone, forward alone: a head can be trained on its features, and the
+    /// backbone cannot.
+    pub frozen: bool,
     /// What it is, for `xexp list --models` and messages.
     pub summary: &'static str,
     /// transformers' class of the bare backbone.
     pub base_architecture: &'static str,
-    /// transformers' class of backbone and head.
+    /// transformers' class of backbone and head; that of the bare backbone where there is no such class.
     pub classifier_architecture: &'static str,
     /// Where the backbone lies in a classifier's checkpoint.
     pub prefix: &'static str,
@@ -180,6 +187,11 @@ pub struct MaskedLmNames {
 }
 
 impl Family {
+    /// Whether transformers has a class for backbone and head, which opens what is saved.
+    pub fn opens_in_transformers(&self) -> bool {
+        self.classifier_architecture != self.base_architecture
+    }
+
     /// Declares the backbone's weights.
     ///
     /// # Errors
@@ -202,6 +214,7 @@ pub const BACKBONES: &[Family] = &[
     albert::FAMILY,
     beit::FAMILY,
     bert::FAMILY,
+    frozen::clip::FAMILY,
     deberta_v2::FAMILY,
     deit::FAMILY,
     dinov2::FAMILY,
@@ -210,18 +223,23 @@ pub const BACKBONES: &[Family] = &[
     convnextv2::FAMILY,
     distilbert::FAMILY,
     electra::FAMILY,
+    frozen::eva02::FAMILY,
     gpt2::FAMILY,
+    frozen::jina_bert::FAMILY,
     llama::FAMILY,
     mobilenet_v2::FAMILY,
     modernbert::FAMILY,
     mpnet::FAMILY,
+    frozen::nomic_bert::FAMILY,
     qwen2::FAMILY,
     qwen3::FAMILY,
     resnet::FAMILY,
     roberta::CAMEMBERT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,
+    frozen::siglip::FAMILY,
     swin::FAMILY,
+    frozen::t5::FAMILY,
     vit::FAMILY,
 ];
 
@@ -231,6 +249,12 @@ pub const BACKBONES: &[Family] = &[
 /// [`Error::UnknownFamily`], naming those that we have.
 pub fn find(config: &Config) -> Result<&'static Family> {
     let found = config.text("model_type", "")?;
+    // jina-embeddings-v2 calls itself what it is not.
+    let alibi = config.fields.get("position_embedding_type").and_then(Value::as_str) == Some("alibi");
+    let found = if found == "bert" && alibi { frozen::jina_bert::FAMILY.model_type } else { found };
+    let timm =
+        config.fields.get("architecture").and_then(Value::as_str).is_some_and(|a| a.starts_with("eva02_"));
+    let found = if found.is_empty() && timm { frozen::eva02::FAMILY.model_type } else { found };
     BACKBONES.iter().find(|f| f.model_type == found).ok_or_else(|| Error::UnknownFamily {
         path: config.path.clone(),
         found: found.to_string(),
@@ -241,7 +265,6 @@ pub fn find(config: &Config) -> Result<&'static Family> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     /// Sizes that all text families understand, with `other` fields.
     fn config(model_type: &str, other: Value) -> Config {

@@ -17,6 +17,7 @@ use xexp_kernels::attention::{Attention, Mask};
 pub(super) const FAMILY: Family = Family {
     model_type: "mpnet",
     modality: Modality::Text,
+    frozen: false,
     summary: "MPNet encoders, and sentence encoders of that layout",
     base_architecture: "MPNetModel",
     classifier_architecture: "MPNetForSequenceClassification",

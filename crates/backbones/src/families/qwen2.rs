@@ -8,6 +8,7 @@ use crate::{Declarations, Encoder, Result};
 pub(super) const FAMILY: Family = Family {
     model_type: "qwen2",
     modality: Modality::Text,
+    frozen: false,
     summary: "Qwen2 and Qwen2.5 decoders",
     base_architecture: "Qwen2Model",
     classifier_architecture: "Qwen2ForSequenceClassification",

@@ -8,6 +8,7 @@ use crate::{Declarations, Encoder, Result};
 pub(super) const FAMILY: Family = Family {
     model_type: "qwen3",
     modality: Modality::Text,
+    frozen: false,
     summary: "Qwen3 decoders, and embedding models of that layout",
     base_architecture: "Qwen3Model",
     classifier_architecture: "Qwen3ForSequenceClassification",

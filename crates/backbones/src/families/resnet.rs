@@ -11,6 +11,7 @@ use xexp_kernels::Activation;
 pub(super) const FAMILY: Family = Family {
     model_type: "resnet",
     modality: Modality::Image,
+    frozen: false,
     summary: "Residual networks of 3 × 3 convolutions with batch norms",
     base_architecture: "ResNetModel",
     classifier_architecture: "ResNetForImageClassification",

@@ -16,6 +16,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const ROBERTA: Family = Family {
     model_type: "roberta",
     modality: Modality::Text,
+    frozen: false,
     summary: "RoBERTa encoders, and DistilRoBERTa",
     base_architecture: "RobertaModel",
     classifier_architecture: "RobertaForSequenceClassification",

@@ -13,6 +13,7 @@ use xexp_init::{Init, Layer};
 pub(super) const FAMILY: Family = Family {
     model_type: "swin",
     modality: Modality::Image,
+    frozen: false,
     summary: "Swin: vision transformers in shifted windows, in stages of fewer and wider patches",
     base_architecture: "SwinModel",
     classifier_architecture: "SwinForImageClassification",

@@ -11,6 +11,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "vit",
     modality: Modality::Image,
+    frozen: false,
     summary: "Vision transformers over square patches, with a class token",
     base_architecture: "ViTModel",
     classifier_architecture: "ViTForImageClassification",

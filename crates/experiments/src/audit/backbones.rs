@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_family_that_trains_has_sizes_that_it_can_be_built_with() {
-        for family in families::BACKBONES {
+        for family in families::BACKBONES.iter().filter(|family| !family.frozen) {
             let config = config(family.model_type).unwrap();
             assert!(family.longest(&config).is_ok(), "{}", family.model_type);
         }

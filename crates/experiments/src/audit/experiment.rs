@@ -42,7 +42,11 @@ struct Kept {
 impl Default for HeadAudit {
     fn default() -> Self {
         HeadAudit {
-            families: BACKBONES.iter().map(|family| family.model_type.to_owned()).collect(),
+            families: BACKBONES
+                .iter()
+                .filter(|family| !family.frozen)
+                .map(|family| family.model_type.to_owned())
+                .collect(),
             models: ["bundled:mini-text", "bundled:mini-vision"].map(str::to_owned).to_vec(),
             traditions: TRADITIONS.to_vec(),
             classes: 10,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use xexp_backbones::Input;
+use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
 use xexp_heads::Classifier;
 
@@ -21,7 +22,8 @@ pub struct Fixture {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// The class of each text or image.
     pub labels: Vec<u32>,
-    config: Value,
+    /// Its `config.json`.
+    pub config: Value,
     /// Token ids of the texts.
     pub texts: Option<Vec<Vec<u32>>>,
 }
@@ -54,9 +56,9 @@ impl Fixture {
         }
     }
 
-    /// The family's name in the configuration.
-    pub fn model_type(&self) -> String {
-        self.config["model_type"].as_str().unwrap().to_string()
+    /// The family of the configuration.
+    pub fn family(&self) -> &'static Family {
+        self.folder().family
     }
 
     /// The recorded tensors under a prefix, without it.

@@ -44,7 +44,7 @@ fn a_decoder_reads_a_text_at_its_end_wherever_the_padding_is() {
         // The bound of the whole comparison.
         assert!(worst(&left, &fixture.tensors["left"]) < 1e-4, "{case}: padded on the left");
         let apart = worst(&packed, &left);
-        match fixture.model_type().as_str() {
+        match fixture.family().model_type {
             "gpt2" => assert!(apart > 1e-2, "{case}: {apart}"),
             // Angles up to 9 are known to 9 · 2⁻²⁴ = 5e-7.
             _ => assert!(apart < 1e-4, "{case}: {apart}"),

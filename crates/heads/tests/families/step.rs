@@ -32,7 +32,11 @@ pub struct Apart {
 }
 
 fn step(fixture: &Fixture) -> Step {
-    let (classifier, input) = (fixture.classifier(), fixture.input());
+    let (mut classifier, input) = (fixture.classifier(), fixture.input());
+    if classifier.family.frozen {
+        let head = classifier.family.head.path;
+        classifier.params.train_only(|name| name.starts_with(head));
+    }
     let pool = Pool::default();
     let mut pass = Pass::new(&pool, Mode::Train { seed: Seed(1), step: 0 });
     let output = classifier.forward(&input, &mut pass).unwrap();

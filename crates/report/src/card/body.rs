@@ -9,6 +9,8 @@ use crate::{Cell, Result};
 pub struct Card {
     /// Name of the model: the heading, and its name in `model-index`.
     pub name: String,
+    /// Where transformers has no class for the whole model: what opens it, a sentence a line, in place of the call.
+    pub opened_by: Option<Vec<String>>,
     /// What `from_pretrained` is given: the folder, or the Hub id once pushed.
     pub location: String,
     /// Hub id (`org/name`) of the checkpoint that was fine-tuned; none when it came from a local folder, for
@@ -103,7 +105,11 @@ impl Card {
             "\n## Head\n\nThe head was new. This is how it began:\n\n{}",
             self.head.table()?.markdown()
         ));
-        out.push_str(&format!("\n## Use\n\n{}", fenced("python", &self.usage())));
+        let usage = match &self.opened_by {
+            Some(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
+            None => fenced("python", &self.usage()),
+        };
+        out.push_str(&format!("\n## Use\n\n{usage}"));
         out.push_str(&format!("\n## Training\n\n{}", pairs("setting", &self.hyper_parameters)?.markdown()));
         if !self.data_notes.is_empty() {
             out.push_str("\n## Data\n\n");
@@ -185,6 +191,7 @@ pub(super) mod tests {
         per_class.push(["Add|To".into(), Cell::decimals(0.98, 3)]).unwrap();
         Card {
             name: "snips: \"best\"".into(),
+            opened_by: None,
             location: "runs/snips".into(),
             base_model: Some("sentence-transformers/all-MiniLM-L6-v2".into()),
             evaluation: Some(Evaluation {

@@ -5,7 +5,8 @@ use super::{Card, Evaluation};
 impl Card {
     /// The lines between `---` that the Hub reads.
     pub(super) fn front_matter(&self) -> String {
-        let mut out = String::from("---\nlibrary_name: transformers\n");
+        let library = if self.opened_by.is_none() { "library_name: transformers\n" } else { "" };
+        let mut out = format!("---\n{library}");
         if let Some(base) = &self.base_model {
             out.push_str(&format!("base_model: {}\n", quoted(base)));
         }

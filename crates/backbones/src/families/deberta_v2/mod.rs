@@ -22,6 +22,7 @@ use xexp_kernels::disentangled::Disentangled;
 pub(super) const FAMILY: Family = Family {
     model_type: "deberta-v2",
     modality: Modality::Text,
+    frozen: false,
     summary: "DeBERTa encoders of versions 2 and 3",
     base_architecture: "DebertaV2Model",
     classifier_architecture: "DebertaV2ForSequenceClassification",

@@ -14,6 +14,7 @@ use xexp_kernels::attention::Mask;
 pub(super) const FAMILY: Family = Family {
     model_type: "modernbert",
     modality: Modality::Text,
+    frozen: false,
     summary: "ModernBERT encoders",
     base_architecture: "ModernBertModel",
     classifier_architecture: "ModernBertForSequenceClassification",
