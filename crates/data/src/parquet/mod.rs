@@ -37,11 +37,13 @@ const BLOCK: usize = 2048;
 
 /// The examples of a source, and where their images are when it holds images.
 pub(crate) fn read(source: &Source, labelled: bool) -> Result<(Dataset, Vec<Still>)> {
-    let paths = if source.shards.is_empty() { std::slice::from_ref(&source.path) } else { &source.shards };
+    let paths = paths(source);
+    if labelled && labels_are_hidden(source)? {
+        return Err(Error::HiddenLabels { path: source.path.clone() });
+    }
     let mut intake = Intake::new(source, labelled);
     let (mut hash, mut stills, mut rows) = (Sha256::new(), vec![], 0);
     let mut classes: Option<Option<Classes>> = None;
-    let mut hidden = labelled;
     for path in paths {
         let table = Table::open(path)?;
         let columns = table.columns(&mut intake, source, labelled)?;
@@ -51,18 +53,34 @@ pub(crate) fn read(source: &Source, labelled: bool) -> Result<(Dataset, Vec<Stil
             return Err(Error::Parquet { path: path.clone(), message });
         }
         let plan = Slots::find(&table, &columns, source.images)?;
-        hidden = hidden && found.is_some() && table.all_hidden(&plan)?;
         hash_file(path, &mut hash)?;
-        if !hidden {
-            table.take(&plan, &columns, found.as_ref(), &mut intake, (&mut rows, &mut stills))?;
-        }
-    }
-    if hidden {
-        return Err(Error::HiddenLabels { path: source.path.clone() });
+        table.take(&plan, &columns, found.as_ref(), &mut intake, (&mut rows, &mut stills))?;
     }
     let mut data = intake.finish(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())?;
     data.class_names = classes.flatten().map(|classes| classes.names);
     Ok((data, stills))
+}
+
+fn paths(source: &Source) -> &[PathBuf] {
+    if source.shards.is_empty() { std::slice::from_ref(&source.path) } else { &source.shards }
+}
+
+/// Whether every class id of a source in Parquet is −1, which is how data sets of contests keep the labels of their test
+/// split back.
+///
+/// # Errors
+/// A file that cannot be read, or is not Parquet; a column that is not found.
+pub fn labels_are_hidden(source: &Source) -> Result<bool> {
+    for path in paths(source) {
+        let table = Table::open(path)?;
+        let columns = table.choose(source, true)?;
+        let Some(label) = &columns.label else { return Ok(false) };
+        let plan = Slots::find(&table, &columns, source.images)?;
+        if table.classes(label)?.is_none() || !table.all_hidden(&plan)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the file has a column of images: of bytes with a path, or of plain bytes under the name of one.
@@ -95,13 +113,19 @@ impl Table {
         Ok(Table { path: path.into(), reader, fields })
     }
 
-    /// The columns in use: chosen in the first file, and the same in every further one.
-    fn columns(&self, intake: &mut Intake, source: &Source, labelled: bool) -> Result<Columns> {
+    /// The columns in use of this file.
+    fn choose(&self, source: &Source, labelled: bool) -> Result<Columns> {
         let names: Vec<String> = self.fields.iter().map(|field| field.name.clone()).collect();
         let source = Source { path: self.path.clone(), ..source.clone() };
         let mut columns = Columns::choose(&source, labelled, &names)?;
         // An id is of use only where it can be written down.
         columns.id = columns.id.filter(|id| self.field(id).is_some_and(|field| field.kind.is_scalar()));
+        Ok(columns)
+    }
+
+    /// The columns in use: chosen in the first file, and the same in every further one.
+    fn columns(&self, intake: &mut Intake, source: &Source, labelled: bool) -> Result<Columns> {
+        let columns = self.choose(source, labelled)?;
         match intake.columns() {
             None => intake.adopt(columns.clone()),
             Some(first) if *first == columns => {}
@@ -123,7 +147,7 @@ impl Table {
             .map_err(|message| Error::Parquet { path: self.path.clone(), message })
     }
 
-    /// Whether every label is −1, which is how data sets of contests keep the labels of their test split back.
+    /// Whether every label is −1.
     fn all_hidden(&self, slots: &Slots) -> Result<bool> {
         let Some(label) = slots.label else { return Ok(false) };
         let (mut rows, mut hidden) = (0, 0);

@@ -9,7 +9,7 @@ mod images;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use xexp_data::{BadRow, Dataset, Error, Labels, Source, read};
+use xexp_data::{BadRow, Dataset, Error, Labels, Source, labels_are_hidden, read};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet").join(name)
@@ -157,4 +157,17 @@ fn encrypted_files_are_refused() {
     // Only a column is encrypted here, and the footer does not say so in a way that the reader knows.
     let error = read(&Source::new(path("encrypted-columns.parquet")), true).unwrap_err();
     assert!(matches!(error, Error::Parquet { .. }), "{error}");
+}
+
+#[test]
+fn labels_that_are_kept_back_are_told_from_wrong_ones() {
+    let source = Source::new(path("hidden.parquet"));
+    assert!(labels_are_hidden(&source).unwrap());
+    assert!(!labels_are_hidden(&two_shards()).unwrap());
+    let error = read(&source, true).unwrap_err();
+    assert!(
+        error.to_string().ends_with("hidden.parquet: every class id is -1: the labels are kept back"),
+        "{error}"
+    );
+    assert_eq!(read(&source, false).unwrap().examples.len(), 3);
 }

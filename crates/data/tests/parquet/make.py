@@ -70,6 +70,12 @@ def faults():
     write("faults.parquet", pa.table(columns), features, compression="gzip")
 
 
+def hidden():
+    """A test split whose labels are kept back."""
+    table = pa.table({"text": ["a", "b", "c"], "label": pa.array([-1, -1, -1], pa.int64())})
+    write("hidden.parquet", table, CLASSES)
+
+
 def images():
     """Images as the feature `Image` of `datasets` stores them, as plain bytes, and as paths."""
     pictures = []
@@ -132,5 +138,5 @@ def expected():
 
 
 if __name__ == "__main__":
-    for step in [classes, kinds, faults, images, encrypted, expected]:
+    for step in [classes, kinds, faults, hidden, images, encrypted, expected]:
         step()
