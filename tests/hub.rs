@@ -1,4 +1,4 @@
-//! `--model ORG/NAME`: from a Hub on loopback through the program.
+//! `--model ORG/NAME`, `--train hub:ORG/NAME`: from a Hub on loopback through the program.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -114,4 +114,83 @@ fn a_folder_of_nearly_this_name_is_told_from_the_hub() {
     let mut command = stage.finetune("out", &["--model", "hub:org/tiny", "--max-steps", "1"]);
     command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", stage.path("hf"));
     assert_eq!(outcome(&mut command).code, Some(0));
+}
+
+/// The files of a data set on the server: sentences of the stage in Parquet, and a test split that keeps its labels back.
+fn held_data(server: &Server, but: &[&str]) {
+    let file = |name: &str| {
+        let path = format!("{}/crates/data/tests/parquet/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(path).unwrap()
+    };
+    let files = [
+        ("default/train/0000.parquet", file("train-00000-of-00002.parquet")),
+        ("default/train/0001.parquet", file("train-00001-of-00002.parquet")),
+        ("default/validation/0000.parquet", file("train-00001-of-00002.parquet")),
+        ("default/test/0000.parquet", file("hidden.parquet")),
+    ];
+    let held =
+        files.into_iter().filter(|(name, _)| !but.contains(name)).map(|(name, f)| (name.to_owned(), f));
+    server.hold("datasets/org/data", DATA_COMMIT, held.collect());
+}
+
+const DATA_COMMIT: &str = "89abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn a_data_set_of_the_hub_trains_with_its_own_splits_and_class_ids() {
+    let stage = Stage::new();
+    let server = Server::start();
+    held_data(&server, &[]);
+    let run = |name: &str, output: &str, more: &[&str]| {
+        let more = [&["--train", name, "--max-steps", "2"][..], more].concat();
+        let mut command = stage.finetune(output, &more);
+        command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", stage.path("hf"));
+        let outcome = outcome(&mut command);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    };
+    run("hub:org/data", "out", &[]);
+    let receipt = stage.json("out/data.json");
+    let rows: Vec<(&str, u64)> = receipt["splits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|split| (split["path"].as_str().unwrap(), split["rows_used"].as_u64().unwrap()))
+        .collect();
+    let path = |split: &str| format!("hub:org/data/{split}@{DATA_COMMIT}");
+    assert_eq!(rows, [(path("train").as_str(), 7), (path("validation").as_str(), 3)]);
+    let inputs = stage.json("out/run.json")["inputs"].clone();
+    assert_eq!(
+        (&inputs["train"]["commit"], &inputs["valid"]["commit"]),
+        (&json!(DATA_COMMIT), &json!(DATA_COMMIT))
+    );
+    let labels = stage.json("out/config.json")["id2label"].clone();
+    assert_eq!(labels, json!({ "0": "neutral", "1": "angry", "2": "glad" }));
+
+    // The plain name, and without any connection.
+    let before = server.seen().len();
+    run("org/data", "offline", &["--offline"]);
+    assert_eq!(stage.hash("offline"), stage.hash("out"));
+    assert_eq!(server.seen().len(), before);
+}
+
+#[test]
+fn what_a_data_set_does_not_have_is_refused_with_what_it_has() {
+    let stage = Stage::new();
+    let server = Server::start();
+    held_data(&server, &["default/validation/0000.parquet"]);
+    let at = |name: &str, code: i32, expected: &[&str]| {
+        let mut command = stage.finetune("out", &["--train", name]);
+        command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", stage.path("hf"));
+        refused(&mut command, code, expected);
+    };
+    at(
+        "hub:org/data/dev",
+        4,
+        &["no split dev of default; it has test, train", "hub:ORG/NAME:CONFIGURATION/SPLIT"],
+    );
+    at("hub:org/data:sst2", 4, &["no configuration sst2; it has default"]);
+    at("hub:org/absent", 4, &["data set org/absent: no such repository"]);
+    at("hub:org/data@absent", 4, &["no such revision"]);
+    at("hub:a b", 2, &["--train hub:a b", "hub:ORG/NAME:CONFIGURATION/SPLIT@REVISION"]);
+    at("hub:org/data/test", 2, &["every class id is -1"]);
+    assert!(!stage.path("out").exists());
 }

@@ -99,7 +99,7 @@ impl Encoder {
     /// As [`read`].
     pub fn read(&mut self, place: &Data, reading: &Reading, labelled: bool) -> Result<Dataset, Failure> {
         match self {
-            Encoder::Text(_) if place.is_images() => Err(mismatch(place, "images", "a text model")),
+            Encoder::Text(_) if place.is_images_alone() => Err(mismatch(place, "images", "a text model")),
             Encoder::Text(_) => read(place, reading, labelled, None),
             Encoder::Image(viewer, _) => read(place, reading, labelled, Some(viewer)),
         }

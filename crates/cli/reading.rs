@@ -1,6 +1,6 @@
 //! From the reading flags to the data crate's terms.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use xexp_data::{BadRow, Dataset, Delimiter, Example, Format, Image, Picture, Sou
 
 use crate::args::{DataFormat, OnBadRow, Reading};
 use crate::failure::Failure;
-use crate::places::Data;
+use crate::places::{Data, Table};
 use crate::provenance;
 
 /// Reads a file or folder as the flags say, or a bundled set as it is; with a viewer, images rather than texts.
@@ -23,12 +23,13 @@ pub fn read(
     viewer: Option<&mut Viewer>,
 ) -> Result<Dataset, Failure> {
     match place {
-        Data::File(path) | Data::Folder { path, .. } => {
-            let source = source(path, flags)?;
-            match viewer {
-                Some(viewer) => Ok(xexp_data::read_images(&source, labelled, viewer)?),
-                None => Ok(xexp_data::read(&source, labelled)?),
-            }
+        Data::File(path) | Data::Folder { path, .. } => looked_at(&source(path, flags)?, labelled, viewer),
+        Data::Table(Table { name, files, .. }) => {
+            let source = shards(name.clone(), files, flags)?;
+            looked_at(&source, labelled, viewer)
+        }
+        Data::Hub(split) => {
+            looked_at(&shards(place.to_string().into(), &split.files, flags)?, labelled, viewer)
         }
         Data::Bundled { set, split, images: true } => drawn(place, set, split),
         Data::Bundled { set, split, .. } => {
@@ -38,6 +39,33 @@ pub fn read(
             Ok(xexp_data::read_bytes(&source, bytes, labelled)?)
         }
     }
+}
+
+/// Whether a place keeps its labels back, as the test splits of contests do.
+///
+/// # Errors
+/// A file that cannot be read; a column that is not found.
+pub fn labels_are_hidden(place: &Data, flags: &Reading, images: bool) -> Result<bool, Failure> {
+    let source = match place {
+        Data::Table(Table { name, files, .. }) => shards(name.clone(), files, flags)?,
+        Data::Hub(split) => shards(place.to_string().into(), &split.files, flags)?,
+        Data::File(_) | Data::Folder { .. } | Data::Bundled { .. } => return Ok(false),
+    };
+    Ok(xexp_data::labels_are_hidden(&Source { images, ..source })?)
+}
+
+/// Reads images where there is a viewer, else texts.
+fn looked_at(source: &Source, labelled: bool, viewer: Option<&mut Viewer>) -> Result<Dataset, Failure> {
+    match viewer {
+        Some(viewer) => Ok(xexp_data::read_images(source, labelled, viewer)?),
+        None => Ok(xexp_data::read(source, labelled)?),
+    }
+}
+
+/// Parquet files that are one table under a name.
+fn shards(name: PathBuf, files: &[PathBuf], flags: &Reading) -> Result<Source, Failure> {
+    let source = source(&name, flags)?;
+    Ok(Source { shards: files.to_vec(), format: Some(Format::Parquet), ..source })
 }
 
 /// A split of a set that is drawn by code.
@@ -73,9 +101,11 @@ fn source(path: &Path, flags: &Reading) -> Result<Source, Failure> {
         DataFormat::Txt => Format::Txt,
         DataFormat::Images => Format::Images,
         DataFormat::Idx => Format::Idx,
+        DataFormat::Parquet => Format::Parquet,
     });
     Ok(Source {
         path: path.to_path_buf(),
+        shards: vec![],
         format,
         delimiter: flags.delimiter.map(|c| c.to_string().parse::<Delimiter>()).transpose()?,
         columns: flags.columns.clone(),

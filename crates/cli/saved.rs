@@ -44,10 +44,12 @@ impl Job {
             shared,
         )?;
         let data = given.ok_or_else(|| {
-            let hint = format!("give a .csv, .tsv, .jsonl or .json file, or a folder of images: {flag} DATA");
+            let hint = format!(
+                "give a .csv, .tsv, .jsonl, .json or .parquet file, or a folder of images: {flag} DATA"
+            );
             Failure::input(format!("no {flag}")).hint(hint)
         })?;
-        let data = places::data(flag, data, "test")?;
+        let data = places::data(flag, data, "test", shared)?;
         device::choose(shared.device, shared.precision, shared.quiet)?;
         let output = shared.output.as_deref().map(PathBuf::from);
         if let Some(folder) = &output {

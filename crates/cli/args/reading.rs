@@ -9,7 +9,7 @@ pub struct Reading {
     /// The column of the text [default: found by its name].
     #[arg(long, env = "XEXP_TEXT_COLUMN", value_name = "NAME")]
     pub text_column: Option<String>,
-    /// The column of the image's path, taken from the file's folder [default: found by its name].
+    /// The column of the image, or of its path, which is taken from the file's folder [default: found by its name].
     #[arg(long, env = "XEXP_IMAGE_COLUMN", value_name = "NAME", conflicts_with = "text_column")]
     pub image_column: Option<String>,
     /// Takes images as they are stored, without turning them upright as their EXIF orientation says.
@@ -51,6 +51,8 @@ pub enum DataFormat {
     Txt,
     /// Images, of labelled ones a folder for each class.
     Images,
+    /// A table of typed columns.
+    Parquet,
     /// MNIST's format, with the labels in a file beside the images.
     Idx,
 }

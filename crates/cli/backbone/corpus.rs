@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use xexp_backbones::Seed;
 use xexp_data::{Dataset, Example};
 
-use crate::args::{self, Reading};
+use crate::args::{self, Reading, Shared};
 use crate::failure::Failure;
 use crate::places::{self, Data};
 use crate::reading::read;
@@ -36,17 +36,19 @@ impl Corpus {
     ///
     /// # Errors
     /// Whatever is wrong with a file, with its line; no texts at all.
-    pub fn read(args: &args::Corpus, reading: &Reading, seed: Seed) -> Result<Self, Failure> {
+    pub fn read(args: &args::Corpus, reading: &Reading, shared: &Shared) -> Result<Self, Failure> {
         if args.train.is_empty() {
             return Err(Failure::input("no texts to learn from")
                 .hint("give files or bundled sets: --train FILE --train bundled:shop-requests"));
         }
+        let seed = Seed(shared.seed);
         let places: Vec<Data> = args
             .train
             .iter()
-            .map(|given| places::data("--train", given, "train"))
+            .map(|given| places::data("--train", given, "train", shared))
             .collect::<Result<_, _>>()?;
-        let valid = args.valid.as_deref().map(|given| places::data("--valid", given, "valid")).transpose()?;
+        let valid =
+            args.valid.as_deref().map(|given| places::data("--valid", given, "valid", shared)).transpose()?;
         let mut corpus = Corpus { train: vec![], valid: vec![], sources: vec![], repeats: 0 };
         let mut seen = BTreeSet::new();
         // Validation texts are read first: a text that is in both must not be learned from.

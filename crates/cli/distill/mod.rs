@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::input(format!("--model {given}: expected a text encoder for a teacher")));
     }
     let seed = Seed(args.shared.seed);
-    let corpus = Corpus::read(&args.corpus, &args.reading, seed)?;
+    let corpus = Corpus::read(&args.corpus, &args.reading, &args.shared)?;
     let pooling = match args.student.pooling {
         Some(pooling) => pooling,
         None => recommended(&folder)?.unwrap_or(Pooling::Features),

@@ -27,13 +27,14 @@ pub struct Args {
     #[arg(long, env = "XEXP_SAVE_DTYPE", value_name = "FORMAT", default_value = "f32")]
     pub save_dtype: SaveDtype,
 
-    /// The training data: a file, a folder of class folders or bundled:SET; a folder may hold one for each split [default: the bundled set of the model's kind].
+    /// The training data: a file, a folder of class folders or of Parquet files, bundled:SET, or a data set of the Hub as
+    /// hub:ORG/NAME, in full hub:ORG/NAME:CONFIGURATION/SPLIT@REVISION; a folder may hold each split [default: the bundled set of the model's kind].
     #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub train: Option<String>,
-    /// The validation data [default: that of the set or folder, else a stratified part of the training data].
+    /// The validation data [default: that of the set, folder or data set, else a stratified part of the training data].
     #[arg(long, env = "XEXP_VALID", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub valid: Option<String>,
-    /// The test data, scored once with the best checkpoint [default: that of the set or folder, else none].
+    /// The test data, scored once with the best checkpoint [default: that of the set, folder or data set, else none].
     #[arg(long, env = "XEXP_TEST", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub test: Option<String>,
     /// The share of the training data that validates when --valid is not given.

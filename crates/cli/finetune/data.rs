@@ -11,6 +11,7 @@ use super::{Args, Plan};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::places::Data;
+use crate::reading::labels_are_hidden;
 
 /// One split, ready for the model.
 pub struct Part {
@@ -46,11 +47,24 @@ impl Examples {
         image: Option<ImageShape>,
     ) -> Result<Self, Failure> {
         let seed = Seed(args.shared.seed);
+        let given = args.test.is_some();
+        let hidden = |place: &Data| -> Result<bool, Failure> {
+            Ok(!given && labels_are_hidden(place, &args.reading, image.is_some())?)
+        };
+        let test = match &plan.test {
+            Some(place) if hidden(place)? => {
+                if !args.shared.quiet {
+                    eprintln!("{place}: its labels are kept back; no test split");
+                }
+                None
+            }
+            test => test.as_ref(),
+        };
         let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
         let mut read = |place: &Data| encoder.read(place, &args.reading, true);
         let all = read(&plan.train)?;
         let valid = plan.valid.as_ref().map(&mut read).transpose()?;
-        let test = plan.test.as_ref().map(&mut read).transpose()?;
+        let test = test.map(&mut read).transpose()?;
         let labels = labels(args, folder, &all, [&valid, &test])?;
 
         let (train, valid) = match valid {

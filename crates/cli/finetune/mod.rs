@@ -118,12 +118,13 @@ fn augmentable(args: &Args, folder: &Folder) -> Result<(), Failure> {
 fn plan(args: &Args) -> Result<Plan, Failure> {
     let started = SystemTime::now();
     let (model, train) = subject(args)?;
-    let named = |flag: &'static str, given: &Option<String>, usual: &str| {
-        given.as_deref().map(|given| places::data(flag, given, usual)).transpose()
+    // What has splits brings its own validation and test examples.
+    let named = |flag: &'static str, given: &Option<String>, usual: &str| match given {
+        Some(given) => places::data(flag, given, usual, &args.shared).map(Some),
+        None => train.sibling(usual, &args.shared),
     };
-    // A bundled set brings its own validation and test examples.
-    let valid = named("--valid", &args.valid, "valid")?.or_else(|| train.sibling("valid"));
-    let test = named("--test", &args.test, "test")?.or_else(|| train.sibling("test"));
+    let valid = named("--valid", &args.valid, "valid")?;
+    let test = named("--test", &args.test, "test")?;
     let device = device::choose(args.shared.device, args.shared.precision, args.shared.quiet)?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
     Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, device, started })
@@ -131,7 +132,11 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 
 /// Model and training data; what is not named is bundled, of the kind of what is.
 fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
-    let train = args.train.as_deref().map(|given| places::data("--train", given, "train")).transpose()?;
+    let train = args
+        .train
+        .as_deref()
+        .map(|given| places::data("--train", given, "train", &args.shared))
+        .transpose()?;
     let model = match args.shared.model.as_deref() {
         Some(given) => places::model("--model", given, &args.shared)?,
         None => {
@@ -144,7 +149,7 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
         Some(train) => train,
         None => {
             let images = model.open_without_weights()?.family.modality == Modality::Image;
-            places::data("--train", if images { IMAGE_SET } else { TEXT_SET }, "train")?
+            places::data("--train", if images { IMAGE_SET } else { TEXT_SET }, "train", &args.shared)?
         }
     };
     Ok((model, train))

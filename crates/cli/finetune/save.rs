@@ -116,7 +116,15 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
     }
     inputs.insert("model".to_string(), model);
     for split in &examples.receipt.splits {
-        inputs.insert(split.name.clone(), serde_json::json!({ "path": split.path, "sha256": split.sha256 }));
+        let mut input = serde_json::json!({ "path": split.path, "sha256": split.sha256 });
+        let places =
+            [("train", Some(&plan.train)), ("valid", plan.valid.as_ref()), ("test", plan.test.as_ref())];
+        let place = places.iter().find(|(name, _)| *name == split.name).and_then(|(_, place)| *place);
+        // What is split off the training data is of its commit.
+        if let Some(commit) = place.unwrap_or(&plan.train).commit() {
+            input["commit"] = serde_json::json!(commit);
+        }
+        inputs.insert(split.name.clone(), input);
     }
     let seconds = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
     Ok(serde_json::json!({

@@ -23,7 +23,7 @@ use subject::Subject;
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new("pretrain", &args.shared, &args.corpus)?;
     let seed = Seed(args.shared.seed);
-    let corpus = Corpus::read(&args.corpus, &args.reading, seed)?;
+    let corpus = Corpus::read(&args.corpus, &args.reading, &args.shared)?;
     let subject = Subject::new(args, &corpus)?;
     let stop = signals::watch()?;
     if !args.shared.quiet {

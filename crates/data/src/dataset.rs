@@ -23,6 +23,8 @@ pub struct Dataset {
     pub bad_rows: Vec<BadRowNote>,
     /// The examples, in the file's order.
     pub examples: Vec<Example>,
+    /// The classes in the order of their ids, where the file itself says so.
+    pub class_names: Option<Vec<String>>,
     /// How the images were looked at; `None` of texts.
     pub gallery: Option<Gallery>,
 }
@@ -49,6 +51,7 @@ impl Dataset {
             blank_lines: 0,
             bad_rows: vec![],
             examples,
+            class_names: None,
             gallery: Some(Gallery::default()),
         }
     }
@@ -71,6 +74,7 @@ impl Dataset {
             blank_lines: self.blank_lines,
             bad_rows: self.bad_rows.clone(),
             examples: indices.iter().filter_map(|&index| self.examples.get(index).cloned()).collect(),
+            class_names: self.class_names.clone(),
             gallery: self.gallery.clone(),
         }
     }

@@ -37,7 +37,7 @@ pub enum Error {
         bad_rows: usize,
     },
     /// A file name whose extension tells no format.
-    #[error("{}: expected the extension .csv, .tsv, .jsonl, .ndjson or .json, or images, found {}",
+    #[error("{}: expected the extension .csv, .tsv, .jsonl, .ndjson, .json or .parquet, or images, found {}",
         path.display(), found.as_deref().unwrap_or("none"))]
     Extension {
         /// The file.
@@ -117,6 +117,34 @@ pub enum Error {
         first: Role,
         /// The other purpose.
         second: Role,
+    },
+    /// A column of a type that cannot be used for what it is wanted for.
+    #[error("{}: the column `{column}`, wanted for the {role}, holds {found}; expected {expected}", path.display())]
+    ColumnKind {
+        /// The file.
+        path: PathBuf,
+        /// What the column is for.
+        role: Role,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+        /// What it can hold.
+        expected: &'static str,
+    },
+    /// A Parquet file that is damaged, encrypted, or written in a way that is not read.
+    #[error("{}: not a Parquet file that can be read: {message}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Labelled data in which every class id is −1.
+    #[error("{}: every class id is -1: the labels are kept back", path.display())]
+    HiddenLabels {
+        /// The file.
+        path: PathBuf,
     },
     /// A row that cannot be used.
     #[error("{}:{line}: {fault}", path.display())]
@@ -364,6 +392,14 @@ impl Error {
                 }
                 _ => "mend the row, or leave such rows out with --on-bad-row skip".into(),
             },
+            Error::ColumnKind { role, .. } => format!("name another column with {}", role.flag()),
+            Error::Parquet { message, .. } if message.contains("encrypted") => {
+                "decrypt it with the program that has its keys".into()
+            }
+            Error::Parquet { .. } => {
+                "fetch or write it anew; codecs that are read: snappy, gzip, zstd, lz4 and none".into()
+            }
+            Error::HiddenLabels { .. } => "evaluate on another split, such as the validation split".into(),
             Error::UnclosedQuote { .. } => {
                 "close it, or, if quotes are plain characters in this file, read it with --data-format tsv \
                  and the --delimiter it has"

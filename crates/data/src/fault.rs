@@ -17,6 +17,22 @@ pub enum RowFault {
         /// Name of the column.
         column: String,
     },
+    /// There is no image.
+    #[error("the column `{column}` holds no image")]
+    NoImage {
+        /// Name of the column.
+        column: String,
+    },
+    /// A class id without a name.
+    #[error("the column `{column}` holds the class id {found}, expected 0 to {}", classes.saturating_sub(1))]
+    ClassId {
+        /// Name of the column.
+        column: String,
+        /// The id.
+        found: String,
+        /// Classes that have names.
+        classes: usize,
+    },
     /// The label is empty or absent.
     #[error("the column `{column}` holds no label")]
     NoLabel {

@@ -27,17 +27,20 @@ pub enum Format {
     Images,
     /// MNIST's own: a file of images, with a file of labels beside it.
     Idx,
+    /// A table of typed columns; images stand in it as bytes, or as paths.
+    Parquet,
 }
 
 impl Format {
-    pub(crate) const NAMES: [&'static str; 7] = ["csv", "tsv", "jsonl", "json", "txt", "images", "idx"];
+    pub(crate) const NAMES: [&'static str; 8] =
+        ["csv", "tsv", "jsonl", "json", "txt", "parquet", "images", "idx"];
 
     /// Extensions of image files. Some are of formats that are not read: such a file is an error, not passed over.
     pub const IMAGES: [&'static str; 13] =
         ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif", "ppm"];
 
-    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`, `.txt`, those of
-    /// [`Format::IMAGES`], or a folder; case does not matter.
+    /// Format that the extension tells: `.csv`, `.tsv`, `.jsonl` or `.ndjson`, `.json`, `.txt`, `.parquet`, those
+    /// of [`Format::IMAGES`], or a folder; case does not matter.
     ///
     /// # Errors
     /// [`Error::Extension`] for any other.
@@ -51,6 +54,7 @@ impl Format {
             Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
             Some("json") => Ok(Format::Json),
             Some("txt") => Ok(Format::Txt),
+            Some("parquet") => Ok(Format::Parquet),
             Some(extension) if Format::IMAGES.contains(&extension) => Ok(Format::Images),
             _ if path.is_dir() => Ok(Format::Images),
             _ => Err(Error::Extension { path: path.into(), found: extension.map(|e| format!(".{e}")) }),
@@ -70,6 +74,7 @@ impl FromStr for Format {
             "txt" => Ok(Format::Txt),
             "images" => Ok(Format::Images),
             "idx" => Ok(Format::Idx),
+            "parquet" => Ok(Format::Parquet),
             _ => Err(Error::UnknownFormat { found: name.into() }),
         }
     }
@@ -85,6 +90,7 @@ impl fmt::Display for Format {
             Format::Txt => "txt",
             Format::Images => "images",
             Format::Idx => "idx",
+            Format::Parquet => "parquet",
         })
     }
 }
@@ -131,6 +137,7 @@ mod tests {
             ("a.ndjson", Format::Jsonl),
             ("a.json", Format::Json),
             ("a.Txt", Format::Txt),
+            ("train-00000-of-00002.parquet", Format::Parquet),
             ("a.JPG", Format::Images),
             ("t10k-images-idx3-ubyte.gz", Format::Idx),
             (env!("CARGO_MANIFEST_DIR"), Format::Images),

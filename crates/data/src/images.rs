@@ -14,6 +14,7 @@ use crate::folder::Listing;
 use crate::format::Format;
 use crate::idx;
 use crate::image::{Image, Preprocessor};
+use crate::parquet;
 use crate::picture::{Picture, Still};
 use crate::source::{self, BadRow, Source};
 
@@ -83,7 +84,8 @@ impl Viewer {
 ///
 /// - A folder, or one image file: labels are the names of the folder's own folders; an image's id is its path within.
 /// - An IDX file: labels are those of the file beside it.
-/// - A table ([`source::read`]): a column holds paths, taken from the table's folder unless they begin at the root.
+/// - A Parquet file: a column holds the bytes of image files, alone or each with a path, or paths. The bytes stay in memory.
+/// - Another table ([`source::read`]): a column holds paths, taken from the table's folder unless they begin at the root.
 ///
 /// Every file is read and decoded. One that cannot be is bad, as a row is; [`Source::on_bad_row`] says what becomes of
 /// it. Images in the model's size are kept when all of them fit the viewer's budget, which is lowered by their bytes.
@@ -95,6 +97,7 @@ pub fn read_images(source: &Source, labelled: bool, viewer: &mut Viewer) -> Resu
     let (data, stills) = match format {
         Format::Images => listed(source, labelled)?,
         Format::Idx => idx::read(&source.path, labelled)?,
+        Format::Parquet => parquet::read(&Source { images: true, ..source.clone() }, labelled)?,
         _ => {
             let source = Source { images: true, ..source.clone() };
             let data = source::read(&source, labelled)?;

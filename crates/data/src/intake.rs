@@ -55,22 +55,30 @@ impl<'a> Intake<'a> {
         Ok(self.columns.insert(columns))
     }
 
+    /// Takes columns that were chosen elsewhere.
+    pub(crate) fn adopt(&mut self, columns: Columns) {
+        self.columns = Some(columns);
+    }
+
     /// Counts blank lines.
     pub(crate) fn blank(&mut self, lines: &[u64]) {
         self.blank_lines += lines.len() as u64;
     }
 
-    /// Takes one row, which starts at `line`, or the reason why it is none.
-    pub(crate) fn row(&mut self, line: u64, parts: std::result::Result<Parts, RowFault>) -> Result<()> {
+    /// Takes one row, which starts at `line`, or the reason why it is none; whether it became an example.
+    pub(crate) fn row(&mut self, line: u64, parts: std::result::Result<Parts, RowFault>) -> Result<bool> {
         self.rows_read += 1;
         match parts.and_then(|parts| self.example(line, parts)) {
-            Ok(example) => self.examples.push(example),
+            Ok(example) => {
+                self.examples.push(example);
+                Ok(true)
+            }
             Err(fault) if self.source.on_bad_row == BadRow::Skip => {
                 self.bad_rows.push(BadRowNote { line, reason: fault.to_string() });
+                Ok(false)
             }
-            Err(fault) => return Err(Error::Row { path: self.source.path.clone(), line, fault }),
+            Err(fault) => Err(Error::Row { path: self.source.path.clone(), line, fault }),
         }
-        Ok(())
     }
 
     fn example(&self, line: u64, parts: Parts) -> std::result::Result<Example, RowFault> {
@@ -112,6 +120,7 @@ impl<'a> Intake<'a> {
                 blank_lines: self.blank_lines,
                 bad_rows: self.bad_rows,
                 examples: self.examples,
+                class_names: None,
                 gallery: None,
             }),
             _ => Err(Error::NoRows { path: self.source.path.clone(), bad_rows: self.bad_rows.len() }),

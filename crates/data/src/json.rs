@@ -196,7 +196,7 @@ fn take(intake: &mut Intake, line: u64, item: std::result::Result<Item, RowFault
         intake.choose(&names)?;
     }
     let parts = fields.and_then(|fields| parts(fields, intake));
-    intake.row(line, parts)
+    intake.row(line, parts).map(|_| ())
 }
 
 fn parts(mut fields: Vec<(String, Value)>, intake: &Intake) -> std::result::Result<Parts, RowFault> {

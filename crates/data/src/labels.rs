@@ -19,13 +19,15 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The classes of the training data in natural order, and those of `others` too: pass here only what is admitted
+    /// The classes that the training data declare, in that order ([`Dataset::class_names`]), then all others that occur
+    /// in natural order; those of `others` too: pass here only what is admitted
     /// to bring classes that training lacks (`--unseen-labels union`).
     ///
     /// # Errors
     /// [`Error::OneClass`] when all training rows have one label, [`Error::Unlabelled`] when a row has none.
     pub fn from_training(train: &Dataset, others: &[&Dataset]) -> Result<Self> {
         let mut names: Vec<String> = Vec::new();
+        let declared = train.class_names.clone().unwrap_or_default();
         for (index, data) in std::iter::once(&train).chain(others).enumerate() {
             for example in &data.examples {
                 let label = example.label.as_ref().ok_or_else(|| unlabelled(data, example.line))?;
@@ -38,7 +40,8 @@ impl Labels {
                 return Err(Error::OneClass { path, label: names.swap_remove(0), rows });
             }
         }
-        Labels::from_names(names)
+        names.retain(|name| !declared.contains(name));
+        Labels::from_names([declared, names].concat())
     }
 
     /// The classes in the order given, as a saved model's config has them.

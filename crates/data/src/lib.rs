@@ -48,6 +48,7 @@ mod labels;
 mod lines;
 mod nearest;
 mod order;
+mod parquet;
 mod picture;
 mod receipt;
 mod records;
@@ -68,6 +69,7 @@ pub use images::{Viewer, read_images};
 pub use labels::Labels;
 pub use nearest::nearest;
 pub use order::natural_order;
+pub use parquet::{labels_are_hidden, panic_is_expected, parquet_holds_images};
 pub use picture::{Picture, Still};
 pub use receipt::{
     ClassCount, Conflict, Conflicts, Leak, LeakedText, Lengths, PictureSizes, Receipt, SplitInput,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{Delimiter, Format};
 use crate::input::Input;
 use crate::intake::Intake;
-use crate::{csv, json, lines};
+use crate::{csv, json, lines, parquet};
 
 /// What becomes of a row that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,9 @@ pub enum BadRow {
 pub struct Source {
     /// The file.
     pub path: PathBuf,
+    /// The files of one table, where there are several, in the order of their rows; `path` then only names them. Parquet
+    /// alone comes so.
+    pub shards: Vec<PathBuf>,
     /// Its format; without one, the extension tells ([`Format::of`]).
     pub format: Option<Format>,
     /// Delimiter of a CSV or TSV file; without one, a comma or a tab.
@@ -47,6 +50,7 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Source {
             path: path.into(),
+            shards: vec![],
             format: None,
             delimiter: None,
             columns: None,
@@ -71,6 +75,9 @@ impl Source {
 /// - In JSON, a text is a string. A label is a string, an integer, `true` or `false`, or a number without a fraction
 ///   such as `1.0`, which becomes `1`, since that is how tables with gaps export integers; any other number is a score,
 ///   not a class, and a bad row. The first object tells the columns.
+/// - In Parquet, texts and labels are as in JSON. Where the file's metadata name the classes of a column of class ids, as
+///   the library `datasets` writes them, the names are the labels, all of them, in the order of their ids; an id without a
+///   name is a bad row. Rows are counted from 1.
 ///
 /// With `labelled` false no label is looked for, and [`Source::label_column`] is not used.
 ///
@@ -106,6 +113,9 @@ fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Resul
             return Err(Error::Setting { path: source.path.clone(), setting, format });
         }
     }
+    if format == Format::Parquet {
+        return parquet::read(source, labelled).map(|(data, _)| data);
+    }
     let mut input = open(&source.path)?;
     let mut intake = Intake::new(source, labelled);
     match format {
@@ -116,7 +126,9 @@ fn read_input(source: &Source, labelled: bool, open: impl FnOnce(&Path) -> Resul
         Format::Jsonl => json::read_lines(&mut input, &mut intake)?,
         Format::Json => json::read_array(&mut input, &mut intake)?,
         Format::Txt => lines::read(&mut input, &mut intake)?,
-        Format::Images | Format::Idx => return Err(Error::ImagesForTexts { path: source.path.clone() }),
+        Format::Parquet | Format::Images | Format::Idx => {
+            return Err(Error::ImagesForTexts { path: source.path.clone() });
+        }
     }
     intake.finish(input.sha256()?)
 }

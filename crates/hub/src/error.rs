@@ -109,6 +109,16 @@ pub enum Error {
         /// What it has instead, where that is known.
         found: String,
     },
+    /// A configuration or a split that a data set does not have.
+    #[error("{repository} has no {wanted}{}{found}", if found.is_empty() { "" } else { "; it has " })]
+    Split {
+        /// The repository.
+        repository: String,
+        /// What was asked for.
+        wanted: String,
+        /// What it has instead.
+        found: String,
+    },
     /// Weights that only a pickle holds.
     #[error(
         "{repository}: its weights are there only as {file}, a pickle, which can run code when read; not downloaded"
@@ -228,6 +238,7 @@ impl Error {
             }
             Error::Revision { .. } => "leave @REVISION away for the newest, or give a branch, a tag or a commit".to_owned(),
             Error::File { .. } => "choose a repository whose weights are in safetensors, in transformers' layout".to_owned(),
+            Error::Split { .. } => "name one that it has: hub:ORG/NAME:CONFIGURATION/SPLIT".to_owned(),
             Error::Pickle { id, .. } => format!(
                 "convert it once and give the folder: python -c \"from transformers import AutoModel as M, AutoTokenizer as T; \
                  n, d = '{id}', 'DIR'; M.from_pretrained(n).save_pretrained(d); T.from_pretrained(n).save_pretrained(d)\""

@@ -24,7 +24,7 @@ mod model;
 mod patience;
 mod repository;
 
-pub use dataset::Split;
+pub use dataset::{Split, parquet_split};
 pub use environment::{Environment, Token, TokenSource};
 pub use error::{Error, Result};
 pub use model::Snapshot;

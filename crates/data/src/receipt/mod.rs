@@ -145,6 +145,7 @@ pub(crate) mod tests {
             line: index as u64 + 1,
         };
         Dataset {
+            class_names: None,
             path: path.into(),
             sha256: "00".repeat(32),
             columns: Columns { text: "text".into(), pair: None, label: Some("label".into()), id: None },

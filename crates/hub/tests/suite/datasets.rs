@@ -20,7 +20,7 @@ fn fetch(scene: &Scene, configuration: Option<&str>, split: &str, offline: bool)
     let offline = offline.then_some("--offline");
     let environment = Environment { offline, ..scene.environment.clone() };
     let repository = Repository::parse(Kind::Dataset, "org/data")?;
-    Hub::with_patience(environment, patience())?.split(&repository, configuration, split, &mut |_| ())
+    Hub::with_patience(environment, patience())?.split(&repository, configuration, &[split], &mut |_| ())
 }
 
 /// The last two folders and the name of each file, and its content.
@@ -66,4 +66,29 @@ fn a_split_of_which_a_part_came_is_no_split() {
     assert!(matches!(fetch(&scene, None, "train", false).unwrap_err(), Error::Gated { .. }));
     let error = fetch(&scene, None, "train", true).unwrap_err().to_string();
     assert!(error.contains("the cache lacks default/train/0000.parquet"), "{error}");
+}
+
+#[test]
+fn files_with_the_split_in_their_names_are_a_split_too() {
+    let files = [
+        "data/train-00000-of-00002.parquet",
+        "data/train-00001-of-00002.parquet",
+        "data/val-00000-of-00001.parquet",
+    ];
+    let scene = scene(&files);
+    assert_eq!(names(&fetch(&scene, None, "train", false).unwrap()), files[..2]);
+    assert_eq!(names(&fetch(&scene, None, "train", true).unwrap()), files[..2]);
+    let repository = Repository::parse(Kind::Dataset, "org/data").unwrap();
+    let hub = Hub::with_patience(scene.environment.clone(), patience()).unwrap();
+    let found = hub.split(&repository, None, &["validation", "val"], &mut |_| ()).unwrap();
+    assert_eq!((found.name.as_str(), names(&found)), ("val", vec![files[2].to_owned()]));
+    let error = hub.split(&repository, None, &["test", "testing"], &mut |_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "data set org/data has no split test or testing of default; it has train, val"
+    );
+    // A shard of two whose other one was removed from the cache.
+    std::fs::remove_file(&fetch(&scene, None, "train", true).unwrap().files[0]).unwrap();
+    let error = fetch(&scene, None, "train", true).unwrap_err().to_string();
+    assert!(error.contains("lacks a file of train-00000-of-00002"), "{error}");
 }

@@ -1,50 +1,15 @@
-//! Models from the Hub, with the fetching shown on stderr.
+//! The fetching of files, shown on stderr.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use xexp_backbones::folder::COMPANIONS;
-use xexp_hub::{Environment, Event, Hub, Kind, Repository};
+use xexp_hub::{Event, Repository};
 
-use crate::args::Shared;
-use crate::failure::Failure;
 use crate::progress::{LINE_EVERY, Span};
 
-/// A model that lies in the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
-    /// `ORG/NAME`.
-    pub id: String,
-    /// The commit that it is.
-    pub commit: String,
-    /// The folder with its files.
-    pub folder: PathBuf,
-}
-
-/// Fetches the model `ORG/NAME[@REVISION]`, as far as it is not in the cache.
-///
-/// # Errors
-/// What the Hub, the network, or the cache refuses.
-pub fn model(given: &str, shared: &Shared) -> Result<Model, Failure> {
-    let repository = Repository::parse(Kind::Model, given)?;
-    let mut environment = Environment::of_process()?;
-    if shared.offline {
-        environment.offline = Some("--offline");
-    }
-    let mut display = Display::new(shared.quiet, environment.progress);
-    let snapshot = Hub::new(environment)?.model(&repository, COMPANIONS, &mut |event| display.show(event));
-    display.finish(&repository);
-    let snapshot = snapshot?;
-    if let (Some(reason), false) = (&snapshot.stale, shared.quiet) {
-        eprintln!("{reason}\nusing {repository} as the cache has it, at commit {}", snapshot.commit);
-    }
-    Ok(Model { id: repository.id, commit: snapshot.commit, folder: snapshot.folder })
-}
-
 /// What is shown of the fetching: a bar of bytes on a terminal, a line every few seconds elsewhere.
-struct Display {
+pub struct Display {
     quiet: bool,
     bar: Option<ProgressBar>,
     /// When the last line was, where there is no bar.
@@ -57,7 +22,8 @@ struct Display {
 }
 
 impl Display {
-    fn new(quiet: bool, progress: bool) -> Self {
+    /// Before anything is fetched; `progress` as the variables have it.
+    pub fn new(quiet: bool, progress: bool) -> Self {
         let (shown, terminal) = (progress && !quiet, std::io::stderr().is_terminal());
         let style = || {
             ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
@@ -75,7 +41,8 @@ impl Display {
         }
     }
 
-    fn show(&mut self, event: Event<'_>) {
+    /// Shows an event.
+    pub fn show(&mut self, event: Event<'_>) {
         match event {
             Event::File { name, bytes } => {
                 self.files += 1;
@@ -111,7 +78,7 @@ impl Display {
     }
 
     /// Takes the bar away and leaves one line that sums up, if there was anything to fetch.
-    fn finish(self, repository: &Repository) {
+    pub fn finish(self, repository: &Repository) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,0 +1,60 @@
+//! Models and data sets from the Hub, with the fetching shown on stderr.
+
+mod display;
+mod split;
+
+use std::path::PathBuf;
+
+use xexp_backbones::folder::COMPANIONS;
+use xexp_hub::{Environment, Error, Event, Hub, Kind, Repository};
+
+use crate::args::Shared;
+use crate::failure::Failure;
+use display::Display;
+
+pub use split::{Split, split};
+
+/// A model that lies in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// `ORG/NAME`.
+    pub id: String,
+    /// The commit that it is.
+    pub commit: String,
+    /// The folder with its files.
+    pub folder: PathBuf,
+}
+
+/// Fetches the model `ORG/NAME[@REVISION]`, as far as it is not in the cache.
+///
+/// # Errors
+/// What the Hub, the network, or the cache refuses.
+pub fn model(given: &str, shared: &Shared) -> Result<Model, Failure> {
+    let repository = Repository::parse(Kind::Model, given)?;
+    let snapshot = watched(&repository, shared, |hub, watch| hub.model(&repository, COMPANIONS, watch))?;
+    stale(&repository, &snapshot.commit, snapshot.stale.as_ref(), shared);
+    Ok(Model { id: repository.id, commit: snapshot.commit, folder: snapshot.folder })
+}
+
+/// What a fetching gives, shown while it goes on.
+fn watched<T>(
+    repository: &Repository,
+    shared: &Shared,
+    fetch: impl FnOnce(&Hub, &mut dyn FnMut(Event<'_>)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut environment = Environment::of_process()?;
+    if shared.offline {
+        environment.offline = Some("--offline");
+    }
+    let mut display = Display::new(shared.quiet, environment.progress);
+    let answer = fetch(&Hub::new(environment)?, &mut |event| display.show(event));
+    display.finish(repository);
+    answer
+}
+
+/// Says so where the Hub could not be asked and the cache's state is used.
+fn stale(repository: &Repository, commit: &str, reason: Option<&Error>, shared: &Shared) {
+    if let (Some(reason), false) = (reason, shared.quiet) {
+        eprintln!("{reason}\nusing {repository} as the cache has it, at commit {commit}");
+    }
+}
