@@ -72,7 +72,18 @@ fn an_augmented_run_is_the_same_with_and_without_images_kept_in_memory() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         json(&output.join("results.json"))["weights_sha256"].as_str().unwrap().to_string()
     };
-    let whole = ["--hflip", "0.5", "--color-jitter", "0.4", "--mixup", "0.2", "--cutmix", "1"];
+    let whole = [
+        "--hflip",
+        "0.5",
+        "--rand-augment",
+        "2,9",
+        "--color-jitter",
+        "0.4",
+        "--mixup",
+        "0.2",
+        "--cutmix",
+        "1",
+    ];
     let pieces = [&whole[..], &["--random-crop", "0.3"]].concat();
     let nothing_kept = |flags: &[&'static str]| [flags, &["--image-cache", "0"]].concat();
     let (first, second) = (hash("a", &whole), hash("b", &pieces));

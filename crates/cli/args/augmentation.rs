@@ -1,7 +1,7 @@
 //! How images are changed at random in training.
 
 use serde::Serialize;
-use xexp_data::Augment;
+use xexp_data::{Augment, RandAugment};
 use xexp_train::Mixing;
 
 use super::number;
@@ -17,6 +17,10 @@ pub struct Augmentation {
     /// Mirrors so many images, left to right.
     #[arg(long, env = "XEXP_HFLIP", value_name = "SHARE", default_value = "0", value_parser = number::share)]
     pub hflip: f64,
+    /// Applies N operations drawn from RandAugment's 14 to each image, of the magnitude M from 0 to 30; 2,9 is usual, and 9
+    /// the magnitude where M is left away.
+    #[arg(long, env = "XEXP_RAND_AUGMENT", value_name = "N[,M]")]
+    pub rand_augment: Option<RandAugment>,
     /// Changes brightness, contrast and saturation by a factor of at most 1 ± X.
     #[arg(long, env = "XEXP_COLOR_JITTER", value_name = "X", default_value = "0", value_parser = number::share)]
     pub color_jitter: f64,
@@ -31,7 +35,12 @@ pub struct Augmentation {
 impl Augmentation {
     /// What changes single images.
     pub fn augment(&self) -> Augment {
-        Augment { crop: self.random_crop, mirror: self.hflip, jitter: self.color_jitter }
+        Augment {
+            crop: self.random_crop,
+            mirror: self.hflip,
+            operations: self.rand_augment,
+            jitter: self.color_jitter,
+        }
     }
 
     /// What mixes two.

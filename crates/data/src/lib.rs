@@ -64,7 +64,7 @@ pub use error::{Error, Result};
 pub use example::{BadRowNote, Example};
 pub use fault::RowFault;
 pub use format::{Delimiter, Format};
-pub use image::{Augment, Decoded, Decoding, Filter, Image, Preprocessor, decode};
+pub use image::{Augment, Decoded, Decoding, Filter, Image, Preprocessor, RandAugment, decode};
 pub use images::{Viewer, read_images};
 pub use labels::Labels;
 pub use nearest::nearest;

@@ -2,7 +2,7 @@
 
 use xexp_init::Stream;
 
-use super::{Filter, Image};
+use super::{Filter, Image, RandAugment};
 
 /// What may be changed. All switched off changes nothing and draws nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Augment {
     pub crop: Option<f64>,
     /// How often an image is mirrored, left to right.
     pub mirror: f64,
+    /// Operations drawn at random.
+    pub operations: Option<RandAugment>,
     /// By how much brightness, contrast and saturation are changed at most, as a share.
     pub jitter: f64,
 }
@@ -26,11 +28,14 @@ impl Augment {
         *self == Augment::default()
     }
 
-    /// The image mirrored and in other colours, as the stream has it.
+    /// The image mirrored, after random operations, and in other colours, as the stream has it.
     pub fn changed(&self, image: Image, stream: &mut Stream) -> Image {
         let mut image = image;
         if self.mirror > 0.0 && stream.uniform() < self.mirror {
             image = image.mirrored();
+        }
+        if let Some(operations) = &self.operations {
+            image = operations.applied(image, stream);
         }
         if self.jitter > 0.0 {
             let mut factor = || 1.0 + self.jitter * (2.0 * stream.uniform() - 1.0);

@@ -6,6 +6,7 @@ mod decode;
 mod fields;
 mod preprocessor;
 mod processors;
+mod rand_augment;
 mod resample;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use augment::Augment;
 pub use decode::{Decoded, Decoding, decode};
 pub use preprocessor::Preprocessor;
+pub use rand_augment::RandAugment;
 pub use resample::Filter;
 
 /// An image of eight bits a colour.
