@@ -92,7 +92,7 @@ fn an_input_that_is_not_there_exits_with_2_and_the_flag_to_give() {
         (&["finetune", "--model", "name", "--train", &train][..], "ORG/NAME"),
         (&["finetune", "--model", "hub:a--b/c", "--train", &train][..], "ORG/NAME@REVISION"),
         (&["finetune", "--model", "bundled:small", "--train", &train][..], "bundle"),
-        (&["evaluate", "--model", &model, "--data", "hub:org/name"][..], "Hub"),
+        (&["evaluate", "--model", &model, "--data", "hub:a--b/c"][..], "no repository of the Hub"),
     ] {
         let outcome = xexp(arguments);
         assert_eq!(outcome.code, Some(2), "{arguments:?}: {}", outcome.stderr);

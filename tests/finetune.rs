@@ -206,6 +206,7 @@ fn fine_tuning_after_a_probe_begins_with_the_head_that_the_probe_finds() {
         "finetune",
         "--model=model",
         "--train=train.csv",
+        "--batch-size=16",
         "--output=probe",
         "--strategy=probe",
         "--quiet=true",

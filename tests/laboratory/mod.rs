@@ -75,7 +75,9 @@ fn the_list_tells_id_question_source_and_cost() {
     let models = json(&xexp(&["list", "--models", "--format", "json"]).stdout);
     let ids: Vec<&str> = models.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert!(ids.contains(&"bert") && ids.contains(&"vit"), "{ids:?}");
-    assert!(xexp(&["list", "--models"]).stdout.contains("bert (text)"));
+    let table = xexp(&["list", "--models"]).stdout;
+    let bert = table.lines().find(|line| line.starts_with("bert ")).unwrap();
+    assert!(bert.contains("text") && bert.contains("e-7"), "{bert}");
 }
 
 #[test]

@@ -110,7 +110,8 @@ impl Classifier {
         Ok((unfilled(params), LoadReport { new, ..Default::default() }))
     }
 
-    /// A saved classifier, with its label names by id.
+    /// A saved classifier, with its label names by id. Tables of positions are resampled where the configuration's images
+    /// have another size than the checkpoint's.
     ///
     /// # Errors
     /// A folder that holds no classifier: no `id2label`, or no head of that many outputs.
