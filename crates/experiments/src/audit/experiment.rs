@@ -153,7 +153,7 @@ impl Experiment for HeadAudit {
                  layers in front of the last included. Its logits' mean square is d·Var(w)·E φ² (and the bias's variance) and \
                  its loss the expected cross-entropy at those logits, for any features; so the ratios are 1. The control counts \
                  outputs in place of inputs. fastai's head is measured as in training, by the batch's statistics, without dropout.",
-        cost: "2 min",
+        cost: "3 min",
     };
 
     fn full() -> Self {
