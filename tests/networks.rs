@@ -65,15 +65,13 @@ fn a_model_takes_images_of_the_size_that_its_preprocessor_makes() {
         assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(stderr.contains("images of 48 pixels"), side == 48, "{stderr}");
         assert_eq!(config(&output)["image_size"], side);
-        let ran = xexp(&[
-            "predict",
-            "--model",
-            output.to_str().unwrap(),
-            "--input",
-            "bundled:symbols/test",
-            "--quiet",
-        ]);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        // As saved, and with a preprocessor that was changed since.
+        for side in [side, side + 16] {
+            preprocessor(&output, side);
+            let model = output.to_str().unwrap();
+            let ran = xexp(&["predict", "--model", model, "--input", "bundled:symbols/test", "--quiet"]);
+            assert_eq!(ran.code, Some(0), "{side}: {}", ran.stderr);
+        }
     }
 }
 
