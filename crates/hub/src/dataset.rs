@@ -237,6 +237,7 @@ mod tests {
             ("data/train-00000-of-00002.parquet", Some(("default", "train"))),
             ("data/validation_matched-00000-of-00001-9f3e.parquet", Some(("default", "validation_matched"))),
             ("cola/test-00000-of-00001.parquet", Some(("cola", "test"))),
+            ("data/train-extra-00000-of-00001.parquet", Some(("default", "train-extra"))),
             ("train.parquet", Some(("default", "train"))),
             ("a/b/c/0000.parquet", None),
             ("README.md", None),

@@ -42,7 +42,7 @@ def kinds():
     """Every type that a label may have, in row groups of two rows, as second-version data pages."""
     columns = {
         "sentence": pa.array(["a", "b", "c", "d", "e"], pa.large_string()),
-        "id": pa.array([10, 20, 30, 40, 50], pa.uint32()),
+        "id": pa.array([10, 20, 30, 40, 2**32 - 1], pa.uint32()),
         "string": pa.array(["x", " y", "x", "x", "y"]).dictionary_encode(),
         "tiny": pa.array([-1, 0, 1, 0, 1], pa.int8()),
         "large": pa.array([2**64 - 1, 0, 2**63, 0, 1], pa.uint64()),
