@@ -177,3 +177,17 @@ fn a_folder_of_timm_is_read_by_its_own_fields_and_stays_one() {
     // Brightness alone tells the classes.
     assert!(labels.len() == 10 && labels.iter().all(|line| line["label"] == "dark"), "{predicted}");
 }
+
+#[test]
+fn a_backbone_that_another_library_computes_rounds_nothing() {
+    let stage = stage();
+    let more = ["--model", "t5", "--strategy", "probe", "--precision", "bf16"];
+    let refused = outcome(&mut stage.finetune("out", &more));
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("--precision bf16") && refused.stderr.contains("t5"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!stage.path("out").exists());
+}

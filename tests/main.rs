@@ -37,6 +37,8 @@ mod networks;
 mod oracle;
 /// Completions and manual pages.
 mod pages;
+/// `--precision bf16`.
+mod precision;
 /// Losses without labels: hidden words, imitation, and a student that begins as its teacher.
 mod pretraining;
 /// How the tests drive the binary.

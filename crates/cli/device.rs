@@ -1,9 +1,11 @@
-//! `--device` and `--precision`: what is asked for, and what this build can give.
+//! `--device` and `--precision`: what is asked for, and what this build and this model can give.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+
+use xexp_heads::Classifier;
 
 use crate::failure::Failure;
 
@@ -60,8 +62,32 @@ impl Serialize for Device {
 pub enum Precision {
     /// IEEE single precision.
     F32,
-    /// bfloat16, on CUDA.
+    /// Matrix products of the backbone with operands rounded to bfloat16; sums, weights, head and loss in f32.
     Bf16,
+}
+
+impl Precision {
+    /// Has a classifier compute so.
+    ///
+    /// # Errors
+    /// A backbone without a dense layer of ours, which computes in f32 alone.
+    pub fn settle(self, classifier: &mut Classifier, quiet: bool) -> Result<(), Failure> {
+        if self == Precision::F32 {
+            return Ok(());
+        }
+        if classifier.multiply_in(xexp_kernels::Precision::Bf16) == 0 {
+            let model = classifier.family.model_type;
+            let message =
+                format!("--precision bf16 rounds in dense layers, and a {model} backbone computes without");
+            return Err(Failure::input(message).hint("use --precision f32"));
+        }
+        if !xexp_kernels::Precision::Bf16.is_native() && !quiet {
+            eprintln!(
+                "precision: bf16, which this processor does not multiply: rounded as asked, slower than f32"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The device to use: never [`Device::Auto`].
@@ -69,17 +95,11 @@ pub enum Precision {
 /// Falling back from `auto` is said on stderr, unless `quiet`.
 ///
 /// # Errors
-/// The device or the precision is not available in this build.
-pub fn choose(device: Device, precision: Precision, quiet: bool) -> Result<Device, Failure> {
+/// The device is not available in this build.
+pub fn choose(device: Device, quiet: bool) -> Result<Device, Failure> {
     if let Device::Cuda(_) = device {
         return Err(Failure::environment(format!("--device {device}: this build of xexp has no CUDA"))
             .hint("use --device cpu, or --device auto to take the best that there is"));
-    }
-    if precision == Precision::Bf16 {
-        return Err(Failure::environment(
-            "--precision bf16 needs CUDA, which this build of xexp does not have",
-        )
-        .hint("use --precision f32"));
     }
     if device == Device::Auto && !quiet {
         eprintln!("device: cpu (this build has no CUDA)");
@@ -105,8 +125,7 @@ mod tests {
 
     #[test]
     fn what_this_build_lacks_is_an_environment_failure() {
-        assert_eq!(choose(Device::Auto, Precision::F32, true).unwrap(), Device::Cpu);
-        assert_eq!(choose(Device::Cuda(0), Precision::F32, true).unwrap_err().exit, Exit::Environment);
-        assert_eq!(choose(Device::Cpu, Precision::Bf16, true).unwrap_err().exit, Exit::Environment);
+        assert_eq!(choose(Device::Auto, true).unwrap(), Device::Cpu);
+        assert_eq!(choose(Device::Cuda(0), true).unwrap_err().exit, Exit::Environment);
     }
 }

@@ -50,7 +50,7 @@ impl Job {
             Failure::input(format!("no {flag}")).hint(hint)
         })?;
         let data = places::data(flag, data, "test", shared)?;
-        device::choose(shared.device, shared.precision, shared.quiet)?;
+        device::choose(shared.device, shared.quiet)?;
         let output = shared.output.as_deref().map(PathBuf::from);
         if let Some(folder) = &output {
             output::prepare(folder, if shared.overwrite { Existing::Overwrite } else { Existing::Refuse })?;
@@ -65,7 +65,8 @@ impl Job {
     pub fn open(&self, shared: &Shared, reading: &Reading) -> Result<Model, Failure> {
         let mut folder = self.model.open()?;
         image_size::agree(&mut folder, shared.quiet)?;
-        let (classifier, names) = Classifier::open(&folder)?;
+        let (mut classifier, names) = Classifier::open(&folder)?;
+        shared.precision.settle(&mut classifier, shared.quiet)?;
         let encoder = Encoder::new(&folder, classifier.backbone.image(), shared, reading)?;
         Ok(Model { classifier, names, encoder })
     }

@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use std::collections::{BTreeMap, BTreeSet};
 use xexp_init::{Init, Layer, Seed};
+use xexp_kernels::Precision;
 
 /// Where a weight's first values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ impl Declared {
         let tensor = Tensor::from_vec(values, self.layer.shape(), &Device::Cpu)?;
         let Declared { name, layer, init, carried, .. } = self;
         let learns = layer.is_parameter() && !carried;
-        Ok(Weight { var: Var::from_tensor(&tensor)?, name, layer, init, learns, trainable: learns })
+        let (var, precision) = (Var::from_tensor(&tensor)?, Precision::F32);
+        Ok(Weight { var, name, layer, init, learns, trainable: learns, precision })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use std::collections::BTreeMap;
 use xexp_init::{Init, Layer, Seed};
-use xexp_kernels::{Values, values};
+use xexp_kernels::{Precision, Values, values};
 
 /// The place of a weight in [`Params`] and [`crate::Grads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Weight {
     pub learns: bool,
     /// Whether training changes it by a gradient.
     pub trainable: bool,
+    /// How a dense layer rounds it, and what it multiplies it with; the values themselves stay `f32`.
+    pub precision: Precision,
 }
 
 impl Weight {
@@ -79,6 +81,17 @@ impl Params {
         for weight in &mut self.weights {
             weight.trainable = weight.learns && wanted(&weight.name);
         }
+    }
+
+    /// Has the dense layers of these weights, by name, round their operands so; the others not at all. Gives their number.
+    pub fn multiply_in(&mut self, precision: Precision, wanted: impl Fn(&str) -> bool) -> usize {
+        let mut count = 0;
+        for weight in &mut self.weights {
+            let dense = matches!(weight.layer, Layer::Linear { .. }) && wanted(&weight.name);
+            weight.precision = if dense { precision } else { Precision::F32 };
+            count += usize::from(dense);
+        }
+        count
     }
 
     /// Whether training changes any of these.

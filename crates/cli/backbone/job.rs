@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::args::{Corpus, Shared};
-use crate::device::{self, Device};
+use crate::device::{self, Device, Precision};
 use crate::failure::Failure;
 use crate::output::{self, Existing};
 
@@ -28,7 +28,11 @@ impl Job {
     pub fn new(command: &str, shared: &Shared, corpus: &Corpus) -> Result<Self, Failure> {
         let started = SystemTime::now();
         let existing = output::existing(shared.overwrite, corpus.resume, shared.output.is_some())?;
-        let device = device::choose(shared.device, shared.precision, shared.quiet)?;
+        let device = device::choose(shared.device, shared.quiet)?;
+        if shared.precision != Precision::F32 {
+            return Err(Failure::input(format!("xexp {command} computes in f32 alone"))
+                .hint("leave --precision away, or use --precision f32"));
+        }
         let output = shared.output.as_deref().map_or_else(|| output::fresh(command), PathBuf::from);
         output::check(&output, existing)?;
         if existing == Existing::Resume {

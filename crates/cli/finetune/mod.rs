@@ -125,7 +125,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     };
     let valid = named("--valid", &args.valid, "valid")?;
     let test = named("--test", &args.test, "test")?;
-    let device = device::choose(args.shared.device, args.shared.precision, args.shared.quiet)?;
+    let device = device::choose(args.shared.device, args.shared.quiet)?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
     Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, device, started })
 }
@@ -179,6 +179,7 @@ fn fit(
         args::Backbone::Pretrained => Classifier::with_new_head(folder, classes, seed)?,
         args::Backbone::Random => Classifier::untrained(folder.family, &folder.config, classes, seed)?,
     };
+    args.shared.precision.settle(&mut classifier, args.shared.quiet)?;
     training::freeze(args, &mut classifier)?;
     say(&format_args!("{}: {load}", plan.model));
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;

@@ -167,6 +167,7 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("strategy", json!(args.training.strategy)),
         ("backbone", json!(args.training.backbone)),
         ("batch-norm", json!(args.training.batch_norm)),
+        ("precision", json!(args.shared.precision)),
     ];
     entries.into_iter().chain(course::identity(s)).map(|(name, value)| (name.to_string(), value)).collect()
 }

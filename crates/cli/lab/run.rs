@@ -12,7 +12,7 @@ use super::outcome::{Outcome, print};
 use super::progress::{Progress, seconds};
 use super::subject::{Subject, subjects};
 use crate::args::Format;
-use crate::device::{self, Device, Precision};
+use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stop = signals::watch()?;
     let subjects = subjects(&args.ids, args.full, &args.set)?;
     let existing = output::existing(args.overwrite, args.resume, args.output.is_some())?;
-    let device = device::choose(args.device, Precision::F32, args.quiet)?;
+    let device = device::choose(args.device, args.quiet)?;
     let several = subjects.len() > 1;
     let root = args.output.as_deref().map_or_else(|| fresh(args, &subjects), PathBuf::from);
     output::check(&root, existing)?;

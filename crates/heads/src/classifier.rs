@@ -12,7 +12,7 @@ use xexp_backbones::{
 };
 use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
-use xexp_kernels::{Buffer, Pool};
+use xexp_kernels::{Buffer, Pool, Precision};
 
 /// Backbone, head and their weights.
 pub struct Classifier {
@@ -173,6 +173,13 @@ impl Classifier {
     /// Whether a weight belongs to the head.
     pub fn in_head(&self, name: &str) -> bool {
         self.family.head.holds(name)
+    }
+
+    /// Has the backbone's dense layers round their operands so; head and loss stay in `f32`. Gives the number of these layers:
+    /// none in a network of convolutions, nor in one that another library computes.
+    pub fn multiply_in(&mut self, precision: Precision) -> usize {
+        let (head, frozen) = (&self.family.head, self.family.frozen);
+        self.params.multiply_in(precision, |name| !frozen && !head.holds(name))
     }
 
     /// Logits of a batch.

@@ -1,6 +1,7 @@
 //! Element-wise nonlinearities and their derivatives.
 
 use crate::reduce::CHUNK;
+use crate::wide::widest;
 use rayon::prelude::*;
 
 /// A nonlinearity of a feed-forward sub-layer or a head, by the names that `config.json` uses.
@@ -38,7 +39,7 @@ impl Activation {
     /// `y = φ(x)`, element by element.
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
         match self {
-            Activation::Gelu => map(x, y, |v| v * normal(v).0),
+            Activation::Gelu => chunks(y, x, gelu),
             Activation::GeluTanh => map(x, y, |v| 0.5 * v * (1.0 + tanh_argument(v).tanh())),
             Activation::Relu => map(x, y, |v| v.max(0.0)),
             Activation::Relu6 => map(x, y, |v| v.clamp(0.0, 6.0)),
@@ -50,10 +51,7 @@ impl Activation {
     /// `dx *= φ'(x)`, in place: `dx` holds the gradient of the output when called.
     pub fn backward(self, x: &[f32], dx: &mut [f32]) {
         match self {
-            Activation::Gelu => slope(x, dx, |v| {
-                let (cdf, pdf) = normal(v);
-                cdf + v * pdf
-            }),
+            Activation::Gelu => chunks(dx, x, gelu_slope),
             Activation::GeluTanh => slope(x, dx, |v| {
                 let t = tanh_argument(v).tanh();
                 0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044715 * v * v)
@@ -70,6 +68,34 @@ impl Activation {
             }),
         }
     }
+}
+
+widest! {
+    /// `y = x Φ(x)`.
+    fn gelu(y: &mut [f32], x: &[f32]) = gelu_values;
+    /// `dx *= Φ(x) + x φ(x)`.
+    fn gelu_slope(dx: &mut [f32], x: &[f32]) = gelu_slopes;
+}
+
+#[inline(always)]
+fn gelu_values(y: &mut [f32], x: &[f32]) {
+    for (y, &v) in y.iter_mut().zip(x) {
+        *y = v * normal(v).0;
+    }
+}
+
+#[inline(always)]
+fn gelu_slopes(dx: &mut [f32], x: &[f32]) {
+    for (g, &v) in dx.iter_mut().zip(x) {
+        let (cdf, pdf) = normal(v);
+        *g *= cdf + v * pdf;
+    }
+}
+
+/// `work` on chunks of both, in parallel.
+fn chunks(out: &mut [f32], x: &[f32], work: fn(&mut [f32], &[f32])) {
+    assert_eq!(x.len(), out.len(), "activation: lengths");
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| work(out, x));
 }
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;

@@ -1,6 +1,7 @@
 //! AdamW, one pass over the parameters.
 
 use crate::reduce::CHUNK;
+use crate::wide::widest;
 use rayon::prelude::*;
 
 /// The constants of one update.
@@ -29,23 +30,50 @@ impl AdamW {
         assert!(w.len() == g.len() && w.len() == m.len() && w.len() == v.len(), "adamw: lengths");
         let correction1 = 1.0 - self.beta1.powf(self.step as f64);
         let correction2 = 1.0 - self.beta2.powf(self.step as f64);
-        let (b1, b2) = (self.beta1 as f32, self.beta2 as f32);
-        let (c1, c2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
-        let keep = (1.0 - self.lr * self.weight_decay) as f32;
-        let rate = (self.lr / correction1) as f32;
-        let (root, eps) = ((1.0 / correction2.sqrt()) as f32, self.eps as f32);
+        let factors = Factors {
+            b1: self.beta1 as f32,
+            b2: self.beta2 as f32,
+            c1: (1.0 - self.beta1) as f32,
+            c2: (1.0 - self.beta2) as f32,
+            keep: (1.0 - self.lr * self.weight_decay) as f32,
+            rate: (self.lr / correction1) as f32,
+            root: (1.0 / correction2.sqrt()) as f32,
+            eps: self.eps as f32,
+            grad_scale,
+        };
         w.par_chunks_mut(CHUNK)
             .zip(m.par_chunks_mut(CHUNK))
             .zip(v.par_chunks_mut(CHUNK))
             .zip(g.par_chunks(CHUNK))
-            .for_each(|(((w, m), v), g)| {
-                for j in 0..w.len() {
-                    let g = g[j] * grad_scale;
-                    m[j] = b1 * m[j] + c1 * g;
-                    v[j] = b2 * v[j] + c2 * g * g;
-                    w[j] = w[j] * keep - rate * m[j] / (v[j].sqrt() * root + eps);
-                }
-            });
+            .for_each(|(((w, m), v), g)| chunk(w, m, v, g, &factors));
+    }
+}
+
+/// What all elements of an update have in common.
+struct Factors {
+    b1: f32,
+    b2: f32,
+    c1: f32,
+    c2: f32,
+    keep: f32,
+    rate: f32,
+    root: f32,
+    eps: f32,
+    grad_scale: f32,
+}
+
+widest! {
+    /// A chunk of [`AdamW::update`].
+    fn chunk(w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], factors: &Factors) = elements;
+}
+
+#[inline(always)]
+fn elements(w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], f: &Factors) {
+    for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
+        let g = g * f.grad_scale;
+        *m = f.b1 * *m + f.c1 * g;
+        *v = f.b2 * *v + f.c2 * g * g;
+        *w = *w * f.keep - f.rate * *m / (v.sqrt() * f.root + f.eps);
     }
 }
 

@@ -32,13 +32,33 @@ impl Dropout {
         });
     }
 
+    /// Multiplies the part of a row that begins at column `first` by the mask of place (`row`, `group`).
+    pub(crate) fn apply_from(&self, first: usize, x: &mut [f32], row: u32, group: u32) {
+        // Masks are drawn four columns at a time.
+        let (whole, before) = (first / 4 * 4, first % 4);
+        let split = if before == 0 { 0 } else { (4 - before).min(x.len()) };
+        let (head, x) = x.split_at_mut(split);
+        if !head.is_empty() {
+            let mut four = [0.0; 4];
+            four[before..before + split].copy_from_slice(head);
+            self.apply_blocks(whole / 4, &mut four, row, group);
+            head.copy_from_slice(&four[before..before + split]);
+        }
+        self.apply_blocks((first + split) / 4, x, row, group);
+    }
+
     /// Multiplies one row by the mask of place (`row`, `group`).
     pub(crate) fn apply_row(&self, x: &mut [f32], row: u32, group: u32) {
+        self.apply_blocks(0, x, row, group);
+    }
+
+    /// Multiplies the part of a row that begins with column `4·first`.
+    fn apply_blocks(&self, first: usize, x: &mut [f32], row: u32, group: u32) {
         let keep = (1.0 / (1.0 - self.p)) as f32;
         // A uniform 32-bit word is below this with probability p to within 2⁻³².
         let threshold = (self.p * 4_294_967_296.0) as u32;
         for (block, four) in x.chunks_mut(4).enumerate() {
-            let words = philox4x32_10(self.key, [block as u32, row, group, self.step]);
+            let words = philox4x32_10(self.key, [(first + block) as u32, row, group, self.step]);
             for (v, word) in four.iter_mut().zip(words) {
                 *v *= if word < threshold { 0.0 } else { keep };
             }
@@ -60,6 +80,18 @@ mod tests {
         let sd = (n as f64 * p * (1.0 - p)).sqrt();
         assert!((dropped - p * n as f64).abs() < 5.0 * sd);
         assert!(x.iter().all(|&v| v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_part_of_a_row_has_the_mask_of_its_place() {
+        let dropout = Dropout { p: 0.5, key: [1, 2], step: 3 };
+        let mut whole = vec![1.0; 37];
+        dropout.apply_row(&mut whole, 5, 6);
+        for (first, end) in [(0, 37), (4, 37), (1, 2), (3, 11), (6, 37), (36, 37), (5, 5)] {
+            let mut part = vec![1.0; end - first];
+            dropout.apply_from(first, &mut part, 5, 6);
+            assert_eq!(part, whole[first..end], "columns {first}..{end}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `stats (rows, 2)` holds each row's mean and `1/√(var + ε)`.
 
 use crate::reduce::lane_sum;
+use crate::wide::widest;
 use rayon::prelude::*;
 
 /// Rows a task takes; fixed, because the order of the parameter gradients' sums follows from it.
@@ -16,18 +17,49 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32], stats: 
     assert!(x.len() == y.len() && stats.len() * width == 2 * x.len(), "layer norm: lengths");
     let rows =
         x.par_chunks(width * ROWS).zip(y.par_chunks_mut(width * ROWS)).zip(stats.par_chunks_mut(2 * ROWS));
-    rows.for_each(|((x, y), stats)| {
-        let (x, y) = (x.chunks_exact(width), y.chunks_exact_mut(width));
-        for ((x, y), stats) in x.zip(y).zip(stats.chunks_exact_mut(2)) {
-            let mean = lane_sum(x, |_, v| v) / width as f32;
-            let var = lane_sum(x, |_, v| (v - mean) * (v - mean)) / width as f32;
-            let rstd = 1.0 / (var + eps).sqrt();
-            stats.copy_from_slice(&[mean, rstd]);
-            for j in 0..width {
-                y[j] = (x[j] - mean) * rstd * w[j] + b[j];
-            }
+    rows.for_each(|((x, y), stats)| some_rows(x, y, stats, (w, b), eps));
+}
+
+widest! {
+    /// Some rows of [`forward`].
+    fn some_rows(x: &[f32], y: &mut [f32], stats: &mut [f32], params: (&[f32], &[f32]), eps: f32) = normalized;
+    /// Some rows of [`backward`]; `part` holds the sums for `dw` and `db`, or is empty.
+    fn some_gradients(dx: &mut [f32], dy: &[f32], x: &[f32], stats: &[f32], w: &[f32], part: &mut [f32]) = slopes;
+}
+
+#[inline(always)]
+fn normalized(x: &[f32], y: &mut [f32], stats: &mut [f32], (w, b): (&[f32], &[f32]), eps: f32) {
+    let width = w.len();
+    let (x, y) = (x.chunks_exact(width), y.chunks_exact_mut(width));
+    for ((x, y), stats) in x.zip(y).zip(stats.chunks_exact_mut(2)) {
+        let mean = lane_sum(x, |_, v| v) / width as f32;
+        let var = lane_sum(x, |_, v| (v - mean) * (v - mean)) / width as f32;
+        let rstd = 1.0 / (var + eps).sqrt();
+        stats.copy_from_slice(&[mean, rstd]);
+        for (y, ((x, w), b)) in y.iter_mut().zip(x.iter().zip(w).zip(b)) {
+            *y = (x - mean) * rstd * w + b;
         }
-    });
+    }
+}
+
+#[inline(always)]
+fn slopes(dx: &mut [f32], dy: &[f32], x: &[f32], stats: &[f32], w: &[f32], part: &mut [f32]) {
+    let width = w.len();
+    let (dw, db) = part.split_at_mut(part.len() / 2);
+    let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
+    for (((dx, dy), x), stats) in rows.zip(stats.chunks_exact(2)) {
+        let (mean, rstd) = (stats[0], stats[1]);
+        let c1 = lane_sum(dy, |j, g| g * w[j]) / width as f32;
+        let c2 = lane_sum(dy, |j, g| g * w[j] * (x[j] - mean) * rstd) / width as f32;
+        for (dx, ((dy, x), w)) in dx.iter_mut().zip(dy.iter().zip(x).zip(w)) {
+            *dx = (dy * w - c1 - (x - mean) * rstd * c2) * rstd;
+        }
+        // Nothing where the sums are not wanted.
+        for ((dw, db), (dy, x)) in dw.iter_mut().zip(db.iter_mut()).zip(dy.iter().zip(x)) {
+            *dw += dy * (x - mean) * rstd;
+            *db += dy;
+        }
+    }
 }
 
 /// Writes `dx`, and adds to `dw` and `db` where they are wanted (both or neither).
@@ -52,22 +84,7 @@ pub fn backward(
         .zip(stats.par_chunks(2 * ROWS))
         .map(|(((dx, dy), x), stats)| {
             let mut part = vec![0f32; if wanted { 2 * width } else { 0 }];
-            let (dw, db) = part.split_at_mut(if wanted { width } else { 0 });
-            let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
-            for (((dx, dy), x), stats) in rows.zip(stats.chunks_exact(2)) {
-                let (mean, rstd) = (stats[0], stats[1]);
-                let c1 = lane_sum(dy, |j, g| g * w[j]) / width as f32;
-                let c2 = lane_sum(dy, |j, g| g * w[j] * (x[j] - mean) * rstd) / width as f32;
-                for j in 0..width {
-                    dx[j] = (dy[j] * w[j] - c1 - (x[j] - mean) * rstd * c2) * rstd;
-                }
-                if wanted {
-                    for j in 0..width {
-                        dw[j] += dy[j] * (x[j] - mean) * rstd;
-                        db[j] += dy[j];
-                    }
-                }
-            }
+            some_gradients(dx, dy, x, stats, w, &mut part);
             part
         })
         .collect();

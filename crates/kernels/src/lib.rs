@@ -50,6 +50,7 @@ pub use activation::Activation;
 pub use buffer::{Buffer, Pool};
 pub use dropout::Dropout;
 pub use error::{Error, Result};
+pub use product::Precision;
 pub use reduce::{add, column_sums, combine, scale, sum_of_squares};
 pub use storage::{Values, update, values};
 pub use window::{Axis, Windows};

@@ -3,7 +3,7 @@
 //! Shapes: `x (rows, input)`, `w (output, input)` as the Hub stores it, `b (output)`, `y (rows, output)`.
 
 use crate::column_sums;
-use crate::product::{Threads, View, multiply};
+use crate::product::{Precision, Threads, View, multiply_at};
 use rayon::prelude::*;
 
 /// `y = x wᵀ + b`. The sizes follow from the lengths: `output` is `y.len() / rows`.
@@ -11,7 +11,8 @@ use rayon::prelude::*;
 /// The rows of `y` may lie apart: see [`forward_into`].
 pub fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
     let (input, output) = sizes(x.len(), w.len(), y.len());
-    forward_into(x, w, b, &mut Columns { data: y, stride: output, start: 0, width: output }, input);
+    let mut columns = Columns { data: y, stride: output, start: 0, width: output };
+    forward_into(x, w, b, &mut columns, input, Precision::F32);
 }
 
 /// Some columns of a wider matrix: rows of `width` values, `stride` apart, from column `start`.
@@ -26,8 +27,16 @@ pub struct Columns<'a> {
     pub width: usize,
 }
 
-/// [`forward`] into some columns of a wider matrix, so that queries, keys and values can stand side by side.
-pub fn forward_into(x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut Columns<'_>, input: usize) {
+/// [`forward`] into some columns of a wider matrix, so that queries, keys and values can stand side by side; `x` and `w` rounded
+/// as `precision` says.
+pub fn forward_into(
+    x: &[f32],
+    w: &[f32],
+    b: Option<&[f32]>,
+    y: &mut Columns<'_>,
+    input: usize,
+    precision: Precision,
+) {
     let (start, width, stride) = (y.start, y.width, y.stride);
     if let Some(b) = b {
         y.data.par_chunks_mut(stride * 64).for_each(|rows| {
@@ -38,7 +47,7 @@ pub fn forward_into(x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut Columns<'_>
     }
     let rows = x.len() / input;
     let (x, w) = (View::new(x, rows, input, input), View::new(w, width, input, input).t());
-    multiply(&mut y.data[start..], stride, x, w, b.is_some(), Threads::Pool);
+    multiply_at(precision, &mut y.data[start..], stride, x, w, b.is_some(), Threads::Pool);
 }
 
 /// The gradient's side of [`forward_into`]: rows of `width` values, `stride` apart, from column `start`.
@@ -52,12 +61,19 @@ pub struct GradColumns<'a> {
     pub start: usize,
     /// How many columns are meant.
     pub width: usize,
+    /// How it, and what it is multiplied with, are rounded.
+    pub precision: Precision,
 }
 
 impl<'a> GradColumns<'a> {
-    /// A whole matrix of `width` columns.
+    /// A whole matrix of `width` columns, not rounded.
     pub fn all(data: &'a [f32], width: usize) -> Self {
-        GradColumns { data, stride: width, start: 0, width }
+        GradColumns { data, stride: width, start: 0, width, precision: Precision::F32 }
+    }
+
+    /// The same, rounded as `precision` says.
+    pub fn at(self, precision: Precision) -> Self {
+        GradColumns { precision, ..self }
     }
 
     fn view(self) -> View<'a> {
@@ -69,14 +85,16 @@ impl<'a> GradColumns<'a> {
 /// `dx = dy w`, or `dx += dy w` when `accumulate`.
 pub fn backward_input(dy: GradColumns<'_>, w: &[f32], dx: &mut [f32], accumulate: bool) {
     let input = w.len() / dy.width;
-    multiply(dx, input, dy.view(), View::new(w, dy.width, input, input), accumulate, Threads::Pool);
+    let w = View::new(w, dy.width, input, input);
+    multiply_at(dy.precision, dx, input, dy.view(), w, accumulate, Threads::Pool);
 }
 
 /// `dw += dyᵀ x`.
 pub fn backward_weight(dy: GradColumns<'_>, x: &[f32], dw: &mut [f32]) {
     let input = dw.len() / dy.width;
     let rows = x.len() / input;
-    multiply(dw, input, dy.view().t(), View::new(x, rows, input, input), true, Threads::Pool);
+    let x = View::new(x, rows, input, input);
+    multiply_at(dy.precision, dw, input, dy.view().t(), x, true, Threads::Pool);
 }
 
 /// `db += Σ_rows dy`.
@@ -84,13 +102,22 @@ pub fn backward_bias(dy: GradColumns<'_>, db: &mut [f32]) {
     if dy.stride == dy.width {
         return column_sums(dy.data, db);
     }
-    let rows: Vec<f32> = dy
+    // 128 rows a part: the parts are fixed by the shape, so the order of additions is too.
+    let parts: Vec<Vec<f32>> = dy
         .data
-        .chunks_exact(dy.stride)
-        .flat_map(|row| &row[dy.start..dy.start + dy.width])
-        .copied()
+        .par_chunks(dy.stride * 128)
+        .map(|rows| {
+            let mut part = vec![0f32; dy.width];
+            for row in rows.chunks_exact(dy.stride) {
+                let row = &row[dy.start..dy.start + dy.width];
+                part.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+            }
+            part
+        })
         .collect();
-    column_sums(&rows, db);
+    for part in parts {
+        db.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+    }
 }
 
 /// `(input, output)` from the lengths of `x (rows, input)`, `w (output, input)`, `y (rows, output)`:
@@ -152,13 +179,15 @@ mod tests {
         let mut plain = vec![0.0; rows * 3];
         forward(&x, &w, None, &mut plain);
         let mut wide = vec![9.0; rows * 8];
-        forward_into(&x, &w, None, &mut Columns { data: &mut wide, stride: 8, start: 2, width: 3 }, input);
+        let mut columns = Columns { data: &mut wide, stride: 8, start: 2, width: 3 };
+        forward_into(&x, &w, None, &mut columns, input, Precision::F32);
         for r in 0..rows {
             assert_eq!(wide[r * 8 + 2..r * 8 + 5], plain[r * 3..r * 3 + 3]);
             assert_eq!((wide[r * 8 + 1], wide[r * 8 + 5]), (9.0, 9.0));
         }
         let (mut db, mut direct) = (vec![0.0; 3], vec![0.0; 3]);
-        backward_bias(GradColumns { data: &wide, stride: 8, start: 2, width: 3 }, &mut db);
+        let columns = GradColumns { stride: 8, start: 2, ..GradColumns::all(&wide, 3) };
+        backward_bias(columns, &mut db);
         backward_bias(GradColumns::all(&plain, 3), &mut direct);
         assert_eq!(db, direct);
     }

@@ -1,5 +1,6 @@
 //! Sums whose order is fixed, whatever the number of threads.
 
+use crate::wide::widest;
 use rayon::prelude::*;
 
 /// Elements a task of an element-wise pass takes.
@@ -35,14 +36,35 @@ pub fn column_sums(x: &[f32], sums: &mut [f32]) {
         .par_chunks(width * 128)
         .map(|rows| {
             let mut part = vec![0f32; width];
-            for row in rows.chunks_exact(width) {
-                part.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-            }
+            add_rows(&mut part, rows);
             part
         })
         .collect();
     for part in parts {
         sums.iter_mut().zip(part).for_each(|(s, v)| *s += v);
+    }
+}
+
+widest! {
+    /// Adds rows to their sum.
+    fn add_rows(sum: &mut [f32], rows: &[f32]) = rows_added;
+    /// `Σ x²` of a chunk, in eight interleaved lanes.
+    fn squares(x: &[f32], lanes: &mut [f64; 8]) = squared;
+}
+
+#[inline(always)]
+fn rows_added(sum: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sum.len()) {
+        sum.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+    }
+}
+
+#[inline(always)]
+fn squared(x: &[f32], lanes: &mut [f64; 8]) {
+    for piece in x.chunks_exact(8) {
+        for j in 0..8 {
+            lanes[j] += f64::from(piece[j]) * f64::from(piece[j]);
+        }
     }
 }
 
@@ -52,13 +74,9 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
         .par_chunks(CHUNK)
         .map(|chunk| {
             let mut lanes = [0f64; 8];
-            let pieces = chunk.chunks_exact(8);
-            let rest: f64 = pieces.remainder().iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-            for piece in pieces {
-                for j in 0..8 {
-                    lanes[j] += f64::from(piece[j]) * f64::from(piece[j]);
-                }
-            }
+            let rest = chunk.chunks_exact(8).remainder();
+            let rest: f64 = rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+            squares(chunk, &mut lanes);
             lanes.iter().sum::<f64>() + rest
         })
         .collect();

@@ -80,7 +80,8 @@ impl SelfAttention {
         let dropout = pass.dropout(&self.place, self.dropout);
         self.law.backward(&dcontext, &tape.qkv, &input.offsets, (None, None), dropout.as_ref(), &mut dqkv);
         for (third, projection) in self.projections().into_iter().enumerate() {
-            let columns = GradColumns { data: &dqkv, stride: 3 * width, start: third * width, width };
+            let all = GradColumns::all(&dqkv, 3 * width);
+            let columns = GradColumns { start: third * width, width, ..all };
             projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)))?;
             accumulate = true;
         }

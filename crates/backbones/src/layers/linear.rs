@@ -57,7 +57,8 @@ impl Linear {
     pub fn forward_into(&self, params: &Params, x: &[f32], y: &mut Columns<'_>) -> Result<()> {
         let w = params.values(self.weight)?;
         let b = self.bias.map(|bias| params.values(bias)).transpose()?;
-        linear::forward_into(x, &w, b.as_deref(), y, self.input);
+        let precision = params.weight(self.weight).precision;
+        linear::forward_into(x, &w, b.as_deref(), y, self.input, precision);
         Ok(())
     }
 
@@ -70,6 +71,7 @@ impl Linear {
         dy: GradColumns<'_>,
         dx: Option<(&mut [f32], bool)>,
     ) -> Result<()> {
+        let dy = dy.at(params.weight(self.weight).precision);
         if let Some(dw) = grads.slot(self.weight) {
             linear::backward_weight(dy, x, dw);
         }
