@@ -3,7 +3,8 @@
 
 Reads target/lab-transfer/{probe,full}-BACKBONE-DATA/, writes for each experiment
 experiments/transfer-*/cpu/results.csv (every row of every run, five significant digits) and runs.csv (what was run, when, on
-what, and the hashes of the whole tables, which the same commands give again).
+what, and the hashes of the whole tables, which the same commands give again). What was recorded of a run that is not there now
+stays.
 
     scripts/transfer-table.py [probe|full]
 """
@@ -29,7 +30,7 @@ def main() -> None:
         target.mkdir(parents=True, exist_ok=True)
         write(target / "results.csv", ["run", "row", *ROWS], [row for f in finished for row in results(f, strategy)])
         write(target / "runs.csv", ["run", *RUN], [run(folder, strategy) for folder in finished])
-        print(f"{target}: {len(finished)} runs")
+        print(f"{target}: {len(finished)} runs new")
 
 
 def record(folder: Path) -> dict:
@@ -69,7 +70,14 @@ def run(folder: Path, strategy: str) -> list[str]:
 
 
 def write(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    """A CSV file, whole or not at all."""
+    """A CSV file, whole or not at all, ordered by run; rows of other runs stay."""
+    new = {row[0] for row in rows}
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            old, *kept = csv.reader(file)
+        if old != header:
+            sys.exit(f"{path} has other columns: {', '.join(old)}; remove it to begin anew")
+        rows = sorted([row for row in kept if row[0] not in new] + rows, key=lambda row: row[0])
     draft = path.with_suffix(".tmp")
     with draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
