@@ -11,7 +11,7 @@ use crate::support::stage::Stage;
 /// The Hub on loopback.
 #[allow(dead_code, reason = "most faults are for the tests of the crate itself")]
 #[path = "../crates/hub/tests/suite/server/mod.rs"]
-mod server;
+pub mod server;
 
 use server::{Fault, Server};
 
@@ -19,7 +19,7 @@ const ID: &str = "org/tiny";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A server with the stage's model.
-fn held(stage: &Stage, but: &[&str]) -> Server {
+pub fn held(stage: &Stage, but: &[&str]) -> Server {
     let server = Server::start();
     let files: BTreeMap<String, Vec<u8>> = std::fs::read_dir(stage.path("model"))
         .unwrap()

@@ -37,6 +37,11 @@ fn a_folder_of_splits_is_trained_on_and_the_saved_model_labels_its_images() {
     let out = output.to_str().unwrap();
     let ran = xexp(&["finetune", "--train", data, "--output", out, "--epochs", "4", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let card = std::fs::read_to_string(output.join("README.md")).unwrap();
+    assert!(
+        card.contains("\npipeline_tag: image-classification\n") && card.contains("\nAn image classifier"),
+        "{card}"
+    );
     let receipt = json(&output.join("data.json"));
     let rows: Vec<u64> = receipt["splits"]
         .as_array()

@@ -43,6 +43,8 @@ mod precision;
 mod pretraining;
 /// How the tests drive the binary.
 mod program;
+/// `xexp finetune --push`.
+mod push;
 /// Runs that are stopped and go on.
 mod resume;
 /// `xexp predict` and `xexp evaluate` on a saved model.

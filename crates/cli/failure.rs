@@ -24,7 +24,7 @@ pub struct Failure {
     /// The reasons behind the message, the nearest first.
     causes: Vec<String>,
     /// What to do next.
-    hint: Option<String>,
+    hints: Vec<String>,
 }
 
 impl Failure {
@@ -40,7 +40,7 @@ impl Failure {
 
     /// A failure with a code of the caller's choice.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new() }
     }
 
     /// A library's error: its message, its chain of causes, and the hint it has for the user.
@@ -50,7 +50,7 @@ impl Failure {
         if let Some(cause) = error.source() {
             failure = failure.because(cause);
         }
-        Self { hint, ..failure }
+        Self { hints: hint.into_iter().collect(), ..failure }
     }
 
     /// The same failure with `cause` and what lies behind it as the reason.
@@ -69,7 +69,13 @@ impl Failure {
 
     /// The same failure with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self { hints: vec![hint.into()], ..self }
+    }
+
+    /// The same failure with one more thing to do next.
+    pub fn also(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
     }
 }
 
@@ -126,7 +132,7 @@ impl fmt::Display for Failure {
         for cause in &self.causes {
             writeln!(f, "  caused by: {cause}")?;
         }
-        if let Some(hint) = &self.hint {
+        for hint in &self.hints {
             writeln!(f, "hint: {hint}")?;
         }
         Ok(())

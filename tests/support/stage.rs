@@ -58,7 +58,8 @@ impl Stage {
         ];
         let mut arguments = vec!["finetune".to_owned()];
         for (flag, value) in defaults {
-            if !more.contains(&flag) {
+            let given = |word: &str| word == flag || word.starts_with(&format!("{flag}="));
+            if !more.iter().any(|word| given(word)) {
                 arguments.push(format!("{flag}={value}"));
             }
         }

@@ -23,6 +23,11 @@ pub struct Args {
     #[arg(long, env = "XEXP_RESUME")]
     pub resume: bool,
 
+    /// Uploads the finished model to the Hugging Face Hub, to ORG/NAME, ORG/NAME@BRANCH, or NAME below the user's own name;
+    /// what is missing there is made, as a private repository. With --resume a finished run is uploaded as it is.
+    #[arg(long, env = "XEXP_PUSH", value_name = "ORG/NAME")]
+    pub push: Option<String>,
+
     /// The number format of the saved weights; scores are those of the weights as saved.
     #[arg(long, env = "XEXP_SAVE_DTYPE", value_name = "FORMAT", default_value = "f32")]
     pub save_dtype: SaveDtype,

@@ -4,12 +4,14 @@ mod args;
 mod data;
 mod head;
 mod probe;
+mod published;
+mod push;
 mod report;
 mod results;
 mod save;
 mod training;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
@@ -17,6 +19,7 @@ use xexp_backbones::families::{Modality, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::{Declarations, Seed};
 use xexp_heads::Classifier;
+use xexp_hub::Repository;
 use xexp_report::atomic;
 
 pub use args::Args;
@@ -43,6 +46,8 @@ pub struct Plan {
     pub test: Option<places::Data>,
     /// The folder for all results.
     pub output: PathBuf,
+    /// Where the model is uploaded to, if anywhere.
+    pub to: Option<Repository>,
     /// The device that computes.
     pub device: Device,
     /// When the command began.
@@ -64,7 +69,15 @@ const IMAGE_SET: &str = "bundled:symbols";
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let existing = output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
-    let mut plan = plan(args)?;
+    // Nobody should train for an hour to learn that a token is missing.
+    let to = push::destination(args)?;
+    if let (Some(to), Existing::Resume, Some(output)) = (&to, existing, args.shared.output.as_deref()) {
+        let output = Path::new(output);
+        if output.join("results.json").is_file() {
+            return push::again(args, to, output);
+        }
+    }
+    let mut plan = plan(args, to)?;
     // Not before the model is here: a signal ends a download at once, and the next run goes on with it.
     let stop = signals::watch()?;
     // Looked at before the long reading, made only when everything else has been found in order.
@@ -115,7 +128,7 @@ fn augmentable(args: &Args, folder: &Folder) -> Result<(), Failure> {
 }
 
 /// Checks what can be checked before any file is opened.
-fn plan(args: &Args) -> Result<Plan, Failure> {
+fn plan(args: &Args, to: Option<Repository>) -> Result<Plan, Failure> {
     let started = SystemTime::now();
     let (model, train) = subject(args)?;
     // What has splits brings its own validation and test examples.
@@ -127,7 +140,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     let test = named("--test", &args.test, "test")?;
     let device = device::choose(args.shared.device, args.shared.quiet)?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
-    Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, device, started })
+    Ok(Plan { model, model_sha256: String::new(), train, valid, test, output, to, device, started })
 }
 
 /// Model and training data; what is not named is bundled, of the kind of what is.
@@ -222,5 +235,8 @@ fn fit(
     write("results.json", stdout::json(&results)?)?;
     save::clear_checkpoints(plan)?;
     results.print(args.shared.format, &plan.output)?;
-    Ok(Exit::Done)
+    match &plan.to {
+        Some(to) => push::upload(args, to, &plan.output, stop),
+        None => Ok(Exit::Done),
+    }
 }

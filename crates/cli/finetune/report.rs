@@ -1,17 +1,18 @@
 //! The model card and the one-file report of a run.
 
 use xexp_backbones::checkpoint::LoadReport;
-use xexp_backbones::families::Family;
+use xexp_backbones::families::{Family, Modality};
 use xexp_heads::HeadPlan;
 use xexp_report::plot::{HeatMap, LineChart, Reliability, Series};
-use xexp_report::{Block, Card, HeadNumbers, History, Metric, Page, Row, Section};
+use xexp_report::{Block, Card, HeadNumbers, History, Metric, Page, Row, Section, Task};
 use xexp_train::metrics::Scores;
 
+use super::args::Backbone;
 use super::data::Examples;
 use super::results::Results;
-use super::{Args, Plan};
+use super::{Args, Plan, published, push};
 use crate::failure::Failure;
-use crate::provenance;
+use crate::{places, provenance};
 
 /// Most classes whose confusion matrix is still readable as a plot.
 const PLOTTED_CLASSES: usize = 40;
@@ -21,7 +22,7 @@ fn reported(results: &Results) -> (&'static str, &Scores) {
     results.test.as_ref().map_or(("validation", &results.valid), |test| ("test", test))
 }
 
-/// The model card.
+/// The model card. Of a model that is uploaded it names the place at the Hub, and no folder of this machine.
 ///
 /// # Errors
 /// None in practice: the tables are well formed.
@@ -34,7 +35,12 @@ pub fn card(
 ) -> Result<String, Failure> {
     let (split, scores) = reported(results);
     let metric = |name: &str, kind: &str, value| Metric { name: name.into(), kind: kind.into(), value };
-    let name = plan.output.file_name().map_or("model".to_string(), |n| n.to_string_lossy().into_owned());
+    let folder = || plan.output.file_name().map_or("model".to_string(), |n| n.to_string_lossy().into_owned());
+    let name = match &plan.to {
+        Some(to) => to.id.rsplit('/').next().unwrap_or(&to.id).to_string(),
+        None => folder(),
+    };
+    let command = provenance::command();
     let t = &args.training;
     let settings = [
         ("strategy", format!("{:?}", t.strategy).to_lowercase()),
@@ -49,6 +55,10 @@ pub fn card(
         ("seed", args.shared.seed.to_string()),
     ];
     let card = Card {
+        task: match family.modality {
+            Modality::Text => Task::Text,
+            Modality::Image => Task::Image,
+        },
         name,
         opened_by: (!family.opens_in_transformers()).then(|| {
             vec![
@@ -59,8 +69,13 @@ pub fn card(
                 format!("The tensors of the backbone have their own names, by which `{}` opens it.", family.base_architecture),
             ]
         }),
-        location: plan.output.display().to_string(),
-        base_model: None,
+        location: plan.to.as_ref().map_or_else(|| plan.output.display().to_string(), |to| to.id.clone()),
+        revision: plan.to.as_ref().and_then(push::branch).map(str::to_string),
+        // Of a backbone drawn anew the model gives the configuration alone.
+        base_model: match &plan.model {
+            places::Model::Hub(model) if t.backbone == Backbone::Pretrained => Some(model.id.clone()),
+            _ => None,
+        },
         evaluation: None,
         metrics: vec![
             metric("Accuracy", "accuracy", scores.accuracy),
@@ -83,7 +98,7 @@ pub fn card(
             .map(|(name, value)| (name.to_string(), value))
             .collect(),
         data_notes: notes(split, examples),
-        command: provenance::command(),
+        command: if plan.to.is_some() { published::command(&command) } else { command },
         versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
     };
     Ok(card.markdown()?)

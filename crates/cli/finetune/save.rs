@@ -13,13 +13,13 @@ use xexp_train::Checkpoints;
 
 use super::data::Examples;
 use super::results::Results;
-use super::{Args, Plan, report};
+use super::{Args, Plan, published, report};
 use crate::failure::Failure;
 use crate::provenance;
 use crate::stdout::json;
 
 /// The files that make a folder of weights a model that transformers opens: the configuration with our classes,
-/// and the tokenizer's files byte for byte.
+/// and the tokenizer's files byte for byte, but for a field that says in which folder of this machine it was opened.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -32,6 +32,11 @@ pub fn companions(
     let config = config(folder, classifier, labels, stored)?;
     let mut files = vec![("config.json".to_string(), config.into_bytes())];
     files.extend(folder.companions()?);
+    for (_, content) in files.iter_mut().filter(|(name, _)| name.ends_with("config.json")) {
+        if let Some(without) = published::without_origin(content) {
+            *content = without;
+        }
+    }
     Ok(files)
 }
 

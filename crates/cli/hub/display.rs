@@ -1,4 +1,4 @@
-//! The fetching of files, shown on stderr.
+//! The fetching or uploading of files, shown on stderr.
 
 use std::io::IsTerminal;
 use std::time::Instant;
@@ -8,8 +8,10 @@ use xexp_hub::{Event, Repository};
 
 use crate::progress::{LINE_EVERY, Span};
 
-/// What is shown of the fetching: a bar of bytes on a terminal, a line every few seconds elsewhere.
+/// What is shown of it: a bar of bytes on a terminal, a line every few seconds elsewhere.
 pub struct Display {
+    /// What is done: "fetching".
+    doing: &'static str,
     quiet: bool,
     bar: Option<ProgressBar>,
     /// When the last line was, where there is no bar.
@@ -22,8 +24,8 @@ pub struct Display {
 }
 
 impl Display {
-    /// Before anything is fetched; `progress` as the variables have it.
-    pub fn new(quiet: bool, progress: bool) -> Self {
+    /// Before anything is done; `progress` as the variables have it.
+    pub fn new(doing: &'static str, quiet: bool, progress: bool) -> Self {
         let (shown, terminal) = (progress && !quiet, std::io::stderr().is_terminal());
         let style = || {
             ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
@@ -31,6 +33,7 @@ impl Display {
         };
         let started = Instant::now();
         Display {
+            doing,
             quiet,
             bar: (shown && terminal).then(|| ProgressBar::no_length().with_style(style())),
             line: (shown && !terminal).then_some(started),
@@ -54,7 +57,7 @@ impl Display {
                     bar.set_message(self.file.0.clone());
                 }
             }
-            Event::Received { bytes } => {
+            Event::Received { bytes } | Event::Sent { bytes } => {
                 self.bytes.1 = bytes;
                 if let Some(bar) = &self.bar {
                     bar.set_position(bytes);
@@ -62,22 +65,28 @@ impl Display {
                 if self.line.is_some_and(|last| last.elapsed() >= LINE_EVERY) {
                     self.line = Some(Instant::now());
                     let of = self.file.1.map_or_else(String::new, |size| format!(" of {}", Megabytes(size)));
-                    eprintln!("fetching {}: {}{of}", self.file.0, Megabytes(bytes));
+                    eprintln!("{} {}: {}{of}", self.doing, self.file.0, Megabytes(bytes));
                 }
             }
+            Event::Created { settings } => {
+                self.say(&format!("a new repository, which only its owners see; to change that: {settings}"));
+            }
             Event::Waiting { reason, pause } => {
-                if !self.quiet {
-                    let print = || eprintln!("{reason}; trying again in {:.0} s", pause.as_secs_f64().ceil());
-                    match &self.bar {
-                        Some(bar) => bar.suspend(print),
-                        None => print(),
-                    }
-                }
+                self.say(&format!("{reason}; trying again in {:.0} s", pause.as_secs_f64().ceil()));
             }
         }
     }
 
-    /// Takes the bar away and leaves one line that sums up, if there was anything to fetch.
+    /// A line, with the bar out of the way.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            _ if self.quiet => {}
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Takes the bar away and leaves one line that sums up, if there was anything to do.
     pub fn finish(self, repository: &Repository) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,6 +1,7 @@
-//! Models and data sets from the Hub, with the fetching shown on stderr.
+//! Models and data sets from the Hub, and models to it, with the transfer shown on stderr.
 
 mod display;
+mod push;
 mod split;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::args::Shared;
 use crate::failure::Failure;
 use display::Display;
 
+pub use push::{may_push, push};
 pub use split::{Split, split};
 
 /// A model that lies in the cache.
@@ -42,14 +44,20 @@ fn watched<T>(
     shared: &Shared,
     fetch: impl FnOnce(&Hub, &mut dyn FnMut(Event<'_>)) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    let environment = environment(shared)?;
+    let mut display = Display::new("fetching", shared.quiet, environment.progress);
+    let answer = fetch(&Hub::new(environment)?, &mut |event| display.show(event));
+    display.finish(repository);
+    answer
+}
+
+/// What the variables and the flags say.
+fn environment(shared: &Shared) -> Result<Environment, Error> {
     let mut environment = Environment::of_process()?;
     if shared.offline {
         environment.offline = Some("--offline");
     }
-    let mut display = Display::new(shared.quiet, environment.progress);
-    let answer = fetch(&Hub::new(environment)?, &mut |event| display.show(event));
-    display.finish(repository);
-    answer
+    Ok(environment)
 }
 
 /// Says so where the Hub could not be asked and the cache's state is used.

@@ -1,5 +1,7 @@
 //! Requests to the Hub and its answers, one at a time; repeating them is for others.
 
+mod send;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -9,10 +11,14 @@ use ureq::http::{HeaderMap, Method, Request, Response, header};
 use crate::repository::{Repository, is_commit};
 use crate::{Environment, Error, Patience, Result};
 
+pub use send::{Content, NO_HEADERS, Piece, Receiver, Reply};
+
 /// How far redirections are followed.
 const REDIRECTIONS: usize = 10;
 /// The most that an answer about a repository may be long.
 const LONGEST_ANSWER: u64 = 256 << 20;
+/// How much longer than for a file's next piece an answer to what was sent may take: the server stores it first.
+const STORING: u32 = 6;
 
 /// The Hub's address, with what every request carries.
 pub struct Client {
@@ -20,8 +26,12 @@ pub struct Client {
     questions: Agent,
     /// For files themselves.
     transfers: Agent,
+    /// For what is sent.
+    uploads: Agent,
     endpoint: String,
     token: Option<String>,
+    /// Where the token comes from, for messages.
+    token_source: String,
     etag_timeout: Duration,
     download_timeout: Duration,
     /// How long failures are put up with.
@@ -49,7 +59,7 @@ pub struct Transfer {
 
 impl Client {
     pub fn new(environment: &Environment, patience: Patience) -> Result<Self> {
-        let agent = |timeout: Duration| {
+        let agent = |timeout: Duration, answer: Duration| {
             // Redirections are followed here: the first answer has the headers that count, and the token must not
             // go to another host.
             Agent::new_with_config(
@@ -61,17 +71,20 @@ impl Client {
                     .timeout_resolve(Some(timeout))
                     .timeout_connect(Some(timeout))
                     .timeout_send_request(Some(timeout))
-                    .timeout_recv_response(Some(timeout))
+                    .timeout_recv_response(Some(answer))
                     // A whole body may take hours; what must not take long is its next piece.
-                    .timeout_per_read(Some(timeout))
+                    .timeout_per_read(Some(answer))
+                    .timeout_per_write(Some(timeout))
                     .build(),
             )
         };
         Ok(Client {
-            questions: agent(environment.etag_timeout),
-            transfers: agent(environment.download_timeout),
+            questions: agent(environment.etag_timeout, environment.etag_timeout),
+            transfers: agent(environment.download_timeout, environment.download_timeout),
+            uploads: agent(environment.download_timeout, environment.download_timeout * STORING),
             endpoint: environment.endpoint.clone(),
             token: environment.token.secret()?,
+            token_source: environment.token.to_string(),
             etag_timeout: environment.etag_timeout,
             download_timeout: environment.download_timeout,
             patience,

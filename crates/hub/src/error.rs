@@ -179,7 +179,90 @@ pub enum Error {
         /// The repository's folder in the cache.
         folder: PathBuf,
     },
-    /// A file of the cache, or of the token, that cannot be read.
+    /// A push where the network is forbidden.
+    #[error("nothing can be pushed to {repository}: the network is switched off ({by})")]
+    PushOffline {
+        /// The repository.
+        repository: String,
+        /// What switched the network off.
+        by: &'static str,
+    },
+    /// A push without a token.
+    #[error("nothing can be pushed to {repository}: there is no token")]
+    NoToken {
+        /// The repository.
+        repository: String,
+    },
+    /// A token that the Hub does not know.
+    #[error("the token {from} is not valid: {url} refuses it (401)")]
+    Token {
+        /// Where the token comes from.
+        from: String,
+        /// What was asked for.
+        url: String,
+    },
+    /// A token that may only read.
+    #[error("nothing can be pushed to {repository}: the token {from} may only read (its role is \"read\")")]
+    ReadOnly {
+        /// The repository.
+        repository: String,
+        /// Where the token comes from.
+        from: String,
+    },
+    /// A name below which the user has nothing.
+    #[error("nothing can be pushed to {repository}: the token is of {user}, {}", members(.organisations))]
+    Namespace {
+        /// The repository.
+        repository: String,
+        /// Whose token it is.
+        user: String,
+        /// The organisations that the user is in.
+        organisations: Vec<String>,
+    },
+    /// Something that the token does not allow.
+    #[error("{url}: not allowed for the token (403){}{message}", if message.is_empty() { "" } else { ": " })]
+    Forbidden {
+        /// What was asked for.
+        url: String,
+        /// What the server says about it.
+        message: String,
+    },
+    /// A connection that broke while something was sent, or before the answer to it.
+    #[error("{url}: the connection broke after {sent} bytes were sent: {reason}")]
+    Broken {
+        /// Where they were sent.
+        url: String,
+        /// The bytes that went out.
+        sent: u64,
+        /// How it ended.
+        reason: String,
+    },
+    /// A branch that others committed to at the same time.
+    #[error("{repository}: somebody else committed at the same time ({status})")]
+    Moved {
+        /// The repository.
+        repository: String,
+        /// The answer.
+        status: u16,
+    },
+    /// A new repository that is not as private as it was asked to be.
+    #[error("{repository}: was asked for as a private repository and is public; nothing was uploaded")]
+    Public {
+        /// The repository.
+        repository: String,
+        /// Where its visibility is set.
+        settings: String,
+    },
+    /// Nothing to commit.
+    #[error("{repository}: its .gitignore excludes every file of the model")]
+    AllIgnored {
+        /// The repository.
+        repository: String,
+    },
+    /// A signal came.
+    #[error("stopped by a signal")]
+    Stopped,
+    /// A file of the cache, of the token or to be sent, that cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
         /// The file.
@@ -199,6 +282,13 @@ pub enum Error {
 
 fn pause(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |pause| format!("; it asks to wait {} s", pause.as_secs()))
+}
+
+fn members(organisations: &[String]) -> String {
+    if organisations.is_empty() {
+        return "who is in no organisation".to_owned();
+    }
+    format!("who is in {}", organisations.join(", "))
 }
 
 fn with_token(authenticated: bool) -> &'static str {
@@ -249,6 +339,25 @@ impl Error {
                 "run once without --offline, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or copy the cache of a machine that has it"
                     .to_owned()
             }
+            Error::PushOffline { .. } => {
+                "leave --push away, or --offline, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE unset".to_owned()
+            }
+            Error::NoToken { .. } => format!(
+                "make a token with write permission on {TOKENS} and set HF_TOKEN to it; \
+                 HF_HUB_DISABLE_IMPLICIT_TOKEN must not be set"
+            ),
+            Error::Token { .. } => format!("make a new token with write permission on {TOKENS}"),
+            Error::ReadOnly { .. } => format!("make a token with write permission on {TOKENS}"),
+            Error::Namespace { user, .. } => format!(
+                "push to {user}/NAME, or take a token of a member of the organisation"
+            ),
+            Error::Forbidden { .. } => format!(
+                "the token needs write permission for the repository, and where it is new for its owner's: {TOKENS}"
+            ),
+            Error::Broken { .. } => "try again".to_owned(),
+            Error::Moved { .. } => "look at the repository's commits, and try again".to_owned(),
+            Error::Public { settings, .. } => format!("set its visibility on {settings}, and push again"),
+            Error::AllIgnored { .. } => "change .gitignore in the repository".to_owned(),
             _ => return None,
         })
     }
@@ -276,6 +385,8 @@ impl Error {
                 | Error::RateLimited { .. }
                 | Error::Server { .. }
                 | Error::Checksum { .. }
+                | Error::Broken { .. }
+                | Error::Moved { .. }
         )
     }
 

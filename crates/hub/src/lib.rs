@@ -8,9 +8,12 @@
 //! synchronous; 1.0.0 brings 288 crates. Its downloads are not used: they know neither `Retry-After` nor checksums,
 //! offline mode nor time-outs, and most of the variables. The transfer is ours, over `ureq`.
 //!
+//! A finished model goes up the other way, by [`Hub::push`]: the Hub's own protocol over HTTP, with git's large-file
+//! storage for what is large.
+//!
 //! Honoured variables: see [`Environment`]. Nothing is ever sent but the requests themselves, so that
 //! `HF_HUB_DISABLE_TELEMETRY` and `DO_NOT_TRACK` have nothing to switch off; nor has `HF_HUB_DISABLE_XET`, since files
-//! come by plain HTTP.
+//! come and go by plain HTTP.
 
 mod cache;
 mod checksum;
@@ -22,6 +25,7 @@ mod error;
 mod listing;
 mod model;
 mod patience;
+mod push;
 mod repository;
 
 pub use dataset::{Split, parquet_split};
@@ -29,12 +33,13 @@ pub use environment::{Environment, Token, TokenSource};
 pub use error::{Error, Result};
 pub use model::Snapshot;
 pub use patience::Patience;
+pub use push::Pushed;
 pub use repository::{Kind, Repository};
 
-/// What happens while files are fetched, for whoever shows it.
+/// What happens while files are fetched or sent, for whoever shows it.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    /// A file is being fetched.
+    /// A file is being fetched or sent.
     File {
         /// Its name in the repository.
         name: &'a str,
@@ -45,6 +50,16 @@ pub enum Event<'a> {
     Received {
         /// Bytes in all, those of an earlier attempt included.
         bytes: u64,
+    },
+    /// So much of that file has been sent; less than before when it is sent again.
+    Sent {
+        /// Bytes in all.
+        bytes: u64,
+    },
+    /// A repository was made for a push, and only its owners see it.
+    Created {
+        /// The page on which its visibility is set.
+        settings: &'a str,
     },
     /// The request is repeated after a pause.
     Waiting {

@@ -14,12 +14,15 @@ pub struct Listing {
     pub commit: String,
     /// The paths of its files.
     pub files: BTreeSet<String>,
+    /// Whether only its owners see it, where the Hub tells.
+    pub private: Option<bool>,
 }
 
 /// The answer of `api/models/ORG/NAME/revision/REVISION`, as far as it matters here.
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
+    private: Option<bool>,
     #[serde(default)]
     siblings: Vec<Sibling>,
 }
@@ -32,7 +35,12 @@ struct Sibling {
 impl Hub {
     /// Asks for the files of a revision.
     pub(crate) fn listing(&self, repository: &Repository, watch: Watch<'_>) -> Result<Listing> {
-        let (url, text) = self.client.patience.insist(watch, |_| self.client.about(repository))?;
+        self.client.patience.insist(watch, |_| self.ask_for_listing(repository))
+    }
+
+    /// The same by a single request.
+    pub(crate) fn ask_for_listing(&self, repository: &Repository) -> Result<Listing> {
+        let (url, text) = self.client.about(repository)?;
         let protocol = |reason: String| Error::Protocol { url: url.clone(), reason };
         let answer: Answer = serde_json::from_str(&text).map_err(|error| protocol(error.to_string()))?;
         if !is_commit(&answer.sha) {
@@ -41,7 +49,7 @@ impl Hub {
         let files: BTreeSet<String> = answer.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         match files.iter().find(|file| !is_inside(file)) {
             Some(file) => Err(protocol(format!("{file:?} is no path inside a folder"))),
-            None => Ok(Listing { commit: answer.sha.to_ascii_lowercase(), files }),
+            None => Ok(Listing { commit: answer.sha.to_ascii_lowercase(), files, private: answer.private }),
         }
     }
 }

@@ -131,7 +131,7 @@ pub(crate) fn is_inside(path: &str) -> bool {
 }
 
 /// Percent-encoding for a part of a URL; the characters of `kept` stay too.
-fn escaped(text: &str, kept: &str) -> String {
+pub(crate) fn escaped(text: &str, kept: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         let sign = char::from(byte);

@@ -35,7 +35,7 @@ mod page;
 pub mod plot;
 mod table;
 
-pub use card::{Card, Evaluation, HeadNumbers, Metric};
+pub use card::{Card, Evaluation, HeadNumbers, Metric, Task};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, Verdict, percentiles};
 pub use history::{COLUMNS, History, Row, Valid};

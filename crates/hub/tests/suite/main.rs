@@ -9,6 +9,10 @@ mod faults;
 mod fetching;
 /// The cache without a network.
 mod offline;
+/// Faults of pushes: outlived by a repetition, or the right error; never a half commit or two.
+mod push_faults;
+/// Models to the Hub: what the server has afterwards, and what is refused before.
+mod pushing;
 /// The Hub on loopback.
 mod server;
 /// A model on a server, a cache of one's own.

@@ -4,15 +4,19 @@ use super::front_matter::quoted;
 use crate::table::{Digits, Table, escape_markdown};
 use crate::{Cell, Result};
 
-/// Everything that the card of a fine-tuned text classifier says.
+/// Everything that the card of a fine-tuned classifier says.
 #[derive(Clone, Debug)]
 pub struct Card {
+    /// What is classified.
+    pub task: Task,
     /// Name of the model: the heading, and its name in `model-index`.
     pub name: String,
     /// Where transformers has no class for the whole model: what opens it, a sentence a line, in place of the call.
     pub opened_by: Option<Vec<String>>,
     /// What `from_pretrained` is given: the folder, or the Hub id once pushed.
     pub location: String,
+    /// The branch that `from_pretrained` is given, once pushed to another than `main`.
+    pub revision: Option<String>,
     /// Hub id (`org/name`) of the checkpoint that was fine-tuned; none when it came from a local folder, for
     /// the Hub refuses a `base_model` that it does not know.
     pub base_model: Option<String>,
@@ -34,6 +38,40 @@ pub struct Card {
     pub command: String,
     /// Programs and their versions.
     pub versions: Vec<(String, String)>,
+}
+
+/// What a classifier reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Texts.
+    Text,
+    /// Images.
+    Image,
+}
+
+impl Task {
+    /// The Hub's and transformers' name for the task.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Task::Text => "text-classification",
+            Task::Image => "image-classification",
+        }
+    }
+
+    /// Its name for people.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Task::Text => "Text Classification",
+            Task::Image => "Image Classification",
+        }
+    }
+
+    fn model(self) -> &'static str {
+        match self {
+            Task::Text => "A text classifier",
+            Task::Image => "An image classifier",
+        }
+    }
 }
 
 /// A published data set, named so that the Hub can compare results on it.
@@ -98,7 +136,10 @@ impl Card {
             Some(data) => format!(" and evaluated on {}", escape_markdown(&data.name)),
             None => String::new(),
         };
-        out.push_str(&format!("\n# {name}\n\nA text classifier, fine-tuned with xexp from {base}{data}.\n"));
+        out.push_str(&format!(
+            "\n# {name}\n\n{}, fine-tuned with xexp from {base}{data}.\n",
+            self.task.model()
+        ));
         out.push_str(&format!("\n## Results\n\n{}", self.results.markdown()));
         out.push_str(&format!("\n### Per class\n\n{}", self.per_class.markdown()));
         out.push_str(&format!(
@@ -123,11 +164,28 @@ impl Card {
     }
 
     fn usage(&self) -> String {
-        format!(
-            "from transformers import pipeline\nclassify = pipeline(\"text-classification\", model={})",
-            quoted(&self.location)
-        )
+        let call = call(self.task.tag(), &self.location, self.revision.as_deref());
+        format!("from transformers import pipeline\n{call}")
     }
+
+    /// A card that this program wrote, for a model that is at another place by now: its call of transformers names the new
+    /// one. A card without such a call stays as it is.
+    pub fn relocated(markdown: &str, location: &str, revision: Option<&str>) -> String {
+        let line = |line: &str| {
+            let tag = line.strip_prefix(CALL)?.strip_prefix('"')?.split_once("\", model=")?.0;
+            Some(call(tag, location, revision))
+        };
+        let lines = markdown.split('\n').map(|text| line(text).unwrap_or_else(|| text.to_owned()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// How the call of transformers begins.
+const CALL: &str = "classify = pipeline(";
+
+fn call(tag: &str, location: &str, revision: Option<&str>) -> String {
+    let revision = revision.map_or_else(String::new, |name| format!(", revision={}", quoted(name)));
+    format!("{CALL}\"{tag}\", model={}{revision})", quoted(location))
 }
 
 impl HeadNumbers {
@@ -190,9 +248,11 @@ pub(super) mod tests {
         let mut per_class = Table::new(["class", "F1"]);
         per_class.push(["Add|To".into(), Cell::decimals(0.98, 3)]).unwrap();
         Card {
+            task: Task::Text,
             name: "snips: \"best\"".into(),
             opened_by: None,
             location: "runs/snips".into(),
+            revision: None,
             base_model: Some("sentence-transformers/all-MiniLM-L6-v2".into()),
             evaluation: Some(Evaluation {
                 name: "SNIPS".into(),
@@ -236,6 +296,21 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }
+    }
+
+    #[test]
+    fn a_card_follows_its_model() {
+        let text = card().markdown().unwrap();
+        let pushed = Card { location: "org/snips".into(), revision: Some("dev".into()), ..card() };
+        let pushed = pushed.markdown().unwrap();
+        assert!(
+            pushed.contains(
+                "classify = pipeline(\"text-classification\", model=\"org/snips\", revision=\"dev\")"
+            )
+        );
+        assert_eq!(Card::relocated(&text, "org/snips", Some("dev")), pushed);
+        assert_eq!(Card::relocated(&pushed, "runs/snips", None), text);
+        assert_eq!(Card::relocated("# mine\r\n", "org/snips", None), "# mine\r\n");
     }
 
     #[test]

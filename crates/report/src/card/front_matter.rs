@@ -10,7 +10,7 @@ impl Card {
         if let Some(base) = &self.base_model {
             out.push_str(&format!("base_model: {}\n", quoted(base)));
         }
-        out.push_str("pipeline_tag: text-classification\ntags:\n- xexp\n");
+        out.push_str(&format!("pipeline_tag: {}\ntags:\n- xexp\n", self.task.tag()));
         if let Some(data) = &self.evaluation {
             out.push_str(&format!("datasets:\n- {}\n", quoted(&data.id)));
         }
@@ -36,7 +36,8 @@ impl Card {
             return;
         }
         out.push_str(&format!("model-index:\n- name: {}\n  results:\n  - task:\n", quoted(&self.name)));
-        out.push_str("      name: Text Classification\n      type: text-classification\n    dataset:\n");
+        let (title, tag) = (self.task.title(), self.task.tag());
+        out.push_str(&format!("      name: {title}\n      type: {tag}\n    dataset:\n"));
         out.push_str(&format!("      name: {}\n      type: {}\n", quoted(&data.name), quoted(&data.id)));
         if let Some(config) = &data.config {
             out.push_str(&format!("      config: {}\n", quoted(config)));
@@ -88,6 +89,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Task;
     use super::super::body::tests::card;
     use super::*;
 
@@ -127,6 +129,13 @@ model-index:
 ---
 "#;
         assert_eq!(card().front_matter(), expected);
+    }
+
+    #[test]
+    fn a_card_of_an_image_model_has_its_own_task() {
+        let text = Card { task: Task::Image, ..card() }.front_matter();
+        assert_eq!(text.matches("image-classification").count(), 2, "{text}");
+        assert!(!text.to_lowercase().contains("text"), "{text}");
     }
 
     #[test]

@@ -3,4 +3,4 @@
 mod body;
 mod front_matter;
 
-pub use body::{Card, Evaluation, HeadNumbers, Metric};
+pub use body::{Card, Evaluation, HeadNumbers, Metric, Task};

@@ -1,9 +1,13 @@
-//! The Hub on loopback: its protocol for looking into and fetching from a repository, with faults on demand.
+//! The Hub on loopback: its protocol for looking into, fetching from and committing to a repository, with faults on
+//! demand.
 //!
 //! Two ports: the Hub itself and the storage of large files, to which it redirects. Every request is noted.
 
+mod base64;
+pub mod pushes;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +34,14 @@ pub enum Fault {
     IgnoreRange,
     /// The address is another now.
     Moved(String),
+    /// The connection is closed after so many bytes of what is sent.
+    DeafAfter(usize),
+    /// What is asked for is done, and the connection is closed without an answer.
+    Lost,
+    /// What is asked for is done, and the answer is a refusal.
+    DoneBut(u16),
+    /// Before what is asked for is done, somebody else commits this file.
+    Overtaken(&'static str),
 }
 
 impl Fault {
@@ -53,6 +65,8 @@ pub struct Seen {
     pub storage: bool,
     /// The headers, names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// What was sent along.
+    pub body: Vec<u8>,
 }
 
 /// A repository at one commit.
@@ -62,10 +76,13 @@ pub struct Repository {
     pub commit: String,
     /// The files.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Whether only its owners see it.
+    pub private: bool,
 }
 
 #[derive(Default)]
 struct State {
+    pushes: Mutex<pushes::Pushes>,
     repositories: Mutex<BTreeMap<String, Repository>>,
     faults: Mutex<BTreeMap<String, VecDeque<Fault>>>,
     seen: Mutex<Vec<Seen>>,
@@ -90,7 +107,7 @@ impl Server {
 
     /// Holds a repository under `org/name`, or `datasets/org/name`.
     pub fn hold(&self, id: &str, commit: &str, files: BTreeMap<String, Vec<u8>>) {
-        let repository = Repository { commit: commit.to_owned(), files };
+        let repository = Repository { commit: commit.to_owned(), files, private: false };
         self.state.repositories.lock().unwrap().insert(id.to_owned(), repository);
     }
 
@@ -162,18 +179,33 @@ fn answer(state: &State, storage: bool, mut stream: TcpStream) -> std::io::Resul
         };
     }
     let line = format!("{method} {path}");
-    state.seen.lock().unwrap().push(Seen { line: line.clone(), storage, headers: headers.clone() });
     let fault = state.faults.lock().unwrap().get_mut(&line).and_then(VecDeque::pop_front);
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body =
+        vec![0; if let Some(Fault::DeafAfter(count)) = fault { count.min(length) } else { length }];
+    reader.read_exact(&mut body)?;
+    let seen = Seen { line: line.clone(), storage, headers: headers.clone(), body };
+    state.seen.lock().unwrap().push(seen.clone());
+    if let Some(Fault::Overtaken(file)) = fault {
+        pushes::overtake(state, file);
+    }
     let range =
         headers.get("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     let range = if matches!(fault, Some(Fault::IgnoreRange)) { None } else { range };
     let answer = match &fault {
-        Some(Fault::Silence) => return Ok(()),
+        Some(Fault::Silence | Fault::DeafAfter(_)) => return Ok(()),
         Some(Fault::Status(status, headers)) => Answer::new(*status, headers.clone(), b"{}".to_vec()),
         Some(Fault::Moved(to)) => Answer::new(307, vec![("Location", to.clone())], vec![]),
-        _ if storage => stored(state, &path),
-        _ => hub(state, &path),
+        _ => pushes::answer(state, &seen)
+            .unwrap_or_else(|| if storage { stored(state, &path) } else { hub(state, &path) }),
     };
+    match fault {
+        Some(Fault::Lost) => return Ok(()),
+        Some(Fault::DoneBut(status)) => {
+            return Answer::new(status, vec![], vec![]).send(&mut stream, false, None);
+        }
+        _ => {}
+    }
     answer.from(range).send(&mut stream, method == "HEAD", fault)
 }
 
@@ -249,11 +281,14 @@ fn hub(state: &State, path: &str) -> Answer {
         let Some((id, revision)) = rest.split_once("/revision/") else { return Answer::not_found("Unknown") };
         let id = id.strip_prefix("models/").unwrap_or(id);
         let Some(held) = repositories.get(id) else { return Answer::not_found("RepoNotFound") };
-        if revision == "absent" {
+        if revision == "absent" && !state.pushes.lock().unwrap().branches.contains(revision) {
             return Answer::not_found("RevisionNotFound");
         }
         let files: Vec<_> = held.files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
-        let text = serde_json::json!({ "id": id, "sha": held.commit, "siblings": files }).to_string();
+        let text = serde_json::json!({
+            "id": id, "sha": held.commit, "private": held.private, "siblings": files,
+        });
+        let text = text.to_string();
         return Answer::new(200, vec![("Content-Type", "application/json".to_owned())], text.into_bytes());
     }
     let Some((id, rest)) = path.trim_start_matches('/').split_once("/resolve/") else {

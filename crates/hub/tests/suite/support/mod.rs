@@ -1,5 +1,7 @@
 //! What the tests of fetching share: a model on a server, a cache of one's own, and what must hold of a cache.
 
+pub mod pushing;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
