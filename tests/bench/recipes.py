@@ -20,10 +20,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "parity")]
 
 import accuracy_cases
 import ours
+import record
 from measure import Measured, measured
-from transfer import machine
 
-TABLE = ours.ROOT / "experiments" / "speed" / "cpu"
 STORE = ours.SCRATCH / "speed"
 THREADS = 2
 RECIPE = ("--epochs", 2, "--lr", 5e-5, "--max-length", 256, "--seed", 1)
@@ -39,14 +38,9 @@ def main() -> None:
     for part in args.only:
         for row in PARTS[part](args.rounds):
             rows.append(row)
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            record.show(row)
     if args.only == list(PARTS):
-        TABLE.mkdir(parents=True, exist_ok=True)
-        with (TABLE / "recipes.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        (TABLE / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
+        record.write("recipes.csv", rows)
 
 
 def row(case: str, side: str, runs: list[Measured], accuracy: str = "", note: str = "") -> dict:

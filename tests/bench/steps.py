@@ -5,11 +5,10 @@ is the median over the steps of all rounds but the first of each; `spread` is th
 must agree, or the figure is of other work. Each time also stands as a share of the rate at which this machine multiplies
 matrices (the faster library's), by the floating-point operations of the matrix products alone.
 
-Usage: python tests/bench/steps.py [--only CASE…] [--rounds 3]
+Usage: python tests/bench/steps.py [--only CASE…] [--threads 1 2] [--rounds 3]
 """
 
 import argparse
-import csv
 import os
 import shlex
 import statistics
@@ -20,12 +19,10 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "parity")]
 
-import ours
+import record
 import subjects
 from measure import measured
-from transfer import machine
 
-TABLE = ours.ROOT / "experiments" / "speed" / "cpu"
 EXAMPLE = shlex.split(os.environ.get("XEXP_BENCH_EXAMPLE", "target/release/examples/speed"))
 RATE = 5e-5
 # Relative difference of the losses: rounding alone, some steps on; bf16 keeps eight bits.
@@ -68,7 +65,7 @@ def main() -> None:
     """Prints the table, and writes it when every case was run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES], help="these cases alone")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of either side")
     args = parser.parse_args()
     rows = []
@@ -78,9 +75,9 @@ def main() -> None:
         for case in CASES:
             if args.only is None or case.name in args.only:
                 rows.append(compare(case, threads, args.rounds, rate))
-                print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+                record.show(rows[-1])
     if args.only is None:
-        write(rows)
+        record.write("steps.csv", rows)
 
 
 def compare(case: Case, threads: int, rounds: int, rate: float) -> dict:
@@ -149,16 +146,6 @@ def agree(case: Case, found: dict) -> None:
         for a, b in zip(ours_run[1], theirs_run[1], strict=True):
             if not abs(a - b) <= CLOSE[case.precision] * max(abs(b), 1e-3):
                 raise SystemExit(f"{case.name}: the losses differ, {ours_run[1]} and {theirs_run[1]}")
-
-
-def write(rows: list[dict]) -> None:
-    """The table as CSV, and the machine that it comes from."""
-    TABLE.mkdir(parents=True, exist_ok=True)
-    with (TABLE / "steps.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    (TABLE / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

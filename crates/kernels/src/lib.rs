@@ -8,7 +8,8 @@
 //! Every operation is a pair whose backward is checked against candle's autograd of the composed form and
 //! against central finite differences. Reductions are cut at fixed places and added in a fixed order, so a
 //! result does not depend on the number of threads. This crate is the only one with `unsafe` code (the
-//! matrix products' pointers, the heads of attention, which write disjoint columns, and loops compiled for wide vectors).
+//! matrix products' pointers and their instructions for bf16, the heads of attention, which write disjoint columns, and loops
+//! compiled for wide vectors).
 //!
 //! ```
 //! use xexp_kernels::{Pool, linear};

@@ -3,7 +3,7 @@
 //! ```text
 //! speed step    --model DIR --batch FILE --steps N --lr X [--precision bf16]
 //! speed forward --model DIR --batch FILE --steps N [--precision bf16]
-//! speed matrix  --steps N
+//! speed matrix  --steps N [--precision bf16]
 //! ```
 //! A step is forward, backward and AdamW of a classifier that `DIR` holds with its head. The batch is a safetensors file of f32:
 //! `labels (batch)`, and either `ids (batch, length)` or `pixels (batch, channels, size, size)`. `matrix` multiplies
@@ -27,6 +27,8 @@ use xexp_kernels::{Pool, Precision, linear};
 use xexp_train::{Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, pack, step};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Work = fn(&Options) -> Result<()>;
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,12 +42,18 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (mode, options) = words.split_first().ok_or("expected a mode: step, forward or matrix")?;
+    let (known, work): (&[&str], Work) = match mode.as_str() {
+        "matrix" => (&["steps", "precision"], matrix),
+        "step" => (&["model", "batch", "steps", "lr", "precision"], steps),
+        "forward" => (&["model", "batch", "steps", "precision"], forward),
+        other => return Err(format!("expected step, forward or matrix, found {other:?}").into()),
+    };
     let given = Options(options.chunks(2).map(|pair| (pair[0].clone(), pair.get(1).cloned())).collect());
-    match mode.as_str() {
-        "matrix" => matrix(given.number("steps")?),
-        "step" => steps(&given),
-        "forward" => forward(&given),
-        other => Err(format!("expected step, forward or matrix, found {other:?}").into()),
+    let strange =
+        given.0.keys().find(|name| !known.iter().any(|known| name.strip_prefix("--") == Some(known)));
+    match strange {
+        Some(name) => Err(format!("{mode} has no option {name:?}").into()),
+        None => work(&given),
     }
 }
 
@@ -62,6 +70,14 @@ impl Options {
         let text = self.value(name)?;
         text.parse().map_err(|_| format!("--{name}: expected a number, found {text:?}").into())
     }
+
+    fn precision(&self) -> Result<Precision> {
+        match self.0.get("--precision").map(Option::as_deref) {
+            None | Some(Some("f32")) => Ok(Precision::F32),
+            Some(Some("bf16")) => Ok(Precision::Bf16),
+            Some(other) => Err(format!("--precision: expected f32 or bf16, found {other:?}").into()),
+        }
+    }
 }
 
 /// One line about one repetition.
@@ -72,9 +88,7 @@ fn tell(begun: Instant, value: f64) -> Result<()> {
 /// The classifier and the batch.
 fn subject(given: &Options) -> Result<(Classifier, Vec<Sample>)> {
     let (mut classifier, _) = Classifier::open(&Folder::open(Path::new(given.value("model")?))?)?;
-    if given.value("precision").is_ok_and(|name| name == "bf16") {
-        classifier.multiply_in(Precision::Bf16);
-    }
+    classifier.multiply_in(given.precision()?);
     let batch = Checkpoint::open(Path::new(given.value("batch")?))?;
     let labels = batch.values("labels")?;
     let (name, image) = match classifier.backbone.image() {
@@ -131,13 +145,15 @@ fn forward(given: &Options) -> Result<()> {
     Ok(())
 }
 
-fn matrix(count: usize) -> Result<()> {
+fn matrix(given: &Options) -> Result<()> {
+    let (count, precision): (usize, _) = (given.number("steps")?, given.precision()?);
     let (rows, input, output) = (4096, 384, 1536);
     let wave = |n: usize| (0..n).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>();
     let (x, w, mut y) = (wave(rows * input), wave(input * output), vec![0.0; rows * output]);
     for _ in 0..=count {
         let begun = Instant::now();
-        linear::forward(&x, &w, None, &mut y);
+        let mut columns = linear::Columns { data: &mut y, stride: output, start: 0, width: output };
+        linear::forward_into(&x, &w, None, &mut columns, input, precision);
         black_box(&y);
         tell(begun, 2.0 * (rows * input * output) as f64)?;
     }

@@ -1,0 +1,23 @@
+"""What a benchmark leaves: its table, and the machine that it comes from."""
+
+import csv
+
+import ours
+from transfer import machine
+
+FOLDER = ours.ROOT / "experiments" / "speed" / "cpu"
+
+
+def write(name: str, rows: list[dict]) -> None:
+    """Rows as a CSV file of this name, under the keys of the first."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (FOLDER / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
+
+
+def show(row: dict) -> None:
+    """A row on the terminal, as soon as it is there."""
+    print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
