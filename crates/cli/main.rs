@@ -47,7 +47,8 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(failure::report_bug));
     let outcome = cli::parse(std::env::args_os().collect()).and_then(|action| {
         log_to_stderr();
-        dispatch(action)
+        // On a thread of the pool: parallel loops begin there at once, instead of waking a thread each.
+        rayon::scope(|_| dispatch(action))
     });
     let exit = outcome.unwrap_or_else(|failure| {
         eprint!("{failure}");

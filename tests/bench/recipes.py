@@ -1,10 +1,11 @@
-"""Whole processes against PyTorch's, from start to what is saved: the SNIPS recipe, prediction, the program's own start.
+"""Whole processes against PyTorch's, from start to what is saved: the SNIPS recipe, a probe, prediction,
+the program's own start.
 
 The recipe is that of `experiments/finetune-accuracy`: all-MiniLM-L6-v2, two epochs of 13,084 sentences in batches of 32, with
 dropout, validated after each epoch. PyTorch runs it as a plain loop with dynamic padding and by transformers' Trainer. Two
-threads each; rounds alternate. Accuracy stands beside the time.
+threads each; rounds alternate. The probe runs the backbone once and trains the head on its features. Accuracy stands beside the time.
 
-Usage: python tests/bench/recipes.py [--rounds 1] [--only recipe|predict|start …]
+Usage: python tests/bench/recipes.py [--rounds 1] [--only recipe|probe|predict|start …]
 """
 
 import argparse
@@ -77,10 +78,36 @@ def recipe(rounds: int):
             if not side.startswith("xexp"):
                 shutil.rmtree(output, ignore_errors=True)
             runs[side].append(measured([*line, "--output", output], THREADS))
-            found = json.loads((output / "results.json").read_text(encoding="utf-8"))
-            accuracy[side] = f"{found.get('valid', found)['accuracy']:.4f}"
+            accuracy[side] = valid_accuracy(output)
     for side in sides:
         yield row("SNIPS, 2 epochs", side, runs[side], accuracy[side])
+
+
+def probe(rounds: int):
+    """A head on the frozen backbone: features once, then the head alone."""
+    data = accuracy_cases.files("snips", STORE)
+    given = ["--train", data["train"], "--valid", data["valid"]]
+    sides = {
+        "xexp": [
+            *ours.program(), "finetune", "--strategy", "probe", "--model", ours.backbone(), *given, "--max-length", 256,
+            "--seed", 1, "--quiet", "--overwrite",
+        ],
+        "PyTorch": [sys.executable, HERE / "torch_recipe.py", "probe", *given],
+    }  # fmt: skip
+    runs, accuracy = {side: [] for side in sides}, {}
+    for _ in range(rounds):
+        for side, line in sides.items():
+            output = STORE / f"probe-{side}"
+            runs[side].append(measured([*line, "--output", output], THREADS))
+            accuracy[side] = valid_accuracy(output)
+    for side in sides:
+        yield row("SNIPS, probe", side, runs[side], accuracy[side])
+
+
+def valid_accuracy(output: Path) -> str:
+    """What a side wrote of its validation."""
+    found = json.loads((output / "results.json").read_text(encoding="utf-8"))
+    return f"{found.get('valid', found)['accuracy']:.4f}"
 
 
 def predict(rounds: int):
@@ -132,7 +159,7 @@ def start(_: int):
     yield row("one step, whole process", "xexp", runs, note="64 sentences; saved; the first step is before that")
 
 
-PARTS = {"recipe": recipe, "predict": predict, "start": start}
+PARTS = {"recipe": recipe, "probe": probe, "predict": predict, "start": start}
 
 if __name__ == "__main__":
     main()

@@ -41,7 +41,7 @@ mod pass;
 pub use declarations::{Declarations, Origin};
 pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderTape, Network, Outputs};
 pub use error::{Error, Result};
-pub use grads::Grads;
+pub use grads::{Grads, Touched};
 pub use input::{Content, Input, Words};
 pub use params::{Params, Weight, WeightId};
 pub use pass::{Mode, Pass, Tap};

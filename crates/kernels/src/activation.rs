@@ -132,7 +132,9 @@ fn slope(x: &[f32], dx: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // Adding 1.5·2²³ rounds to the nearest whole number in the low mantissa bits.
-    let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+    const SHIFT: f32 = 12_582_912.0;
+    let shifted = x * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
     let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
     let mut p = 1.987_569_2e-4f32;
     p = p * r + 1.398_2e-3;
@@ -141,7 +143,9 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    // `n` from those bits: a conversion that saturates would be done one number at a time.
+    let n = shifted.to_bits().wrapping_sub(SHIFT.to_bits());
+    p * f32::from_bits(n.wrapping_add(127) << 23)
 }
 
 /// The standard normal's distribution function and density at `x`; the former to 1.5e-7 absolute.

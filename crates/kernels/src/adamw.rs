@@ -28,9 +28,56 @@ impl AdamW {
     /// Source: Loshchilov and Hutter 2019, algorithm 2; the order of operations is PyTorch's.
     pub fn update(&self, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], grad_scale: f32) {
         assert!(w.len() == g.len() && w.len() == m.len() && w.len() == v.len(), "adamw: lengths");
+        let factors = self.factors(grad_scale);
+        w.par_chunks_mut(CHUNK)
+            .zip(m.par_chunks_mut(CHUNK))
+            .zip(v.par_chunks_mut(CHUNK))
+            .zip(g.par_chunks(CHUNK))
+            .for_each(|(((w, m), v), g)| chunk(w, m, v, g, &factors));
+    }
+
+    /// [`AdamW::update`], to the bit, of a table whose rows have neither moments nor a gradient where `live` is false: these
+    /// decay, and their zeros are not touched. ε must not be 0.
+    pub fn update_rows(
+        &self,
+        w: &mut [f32],
+        (m, v): (&mut [f32], &mut [f32]),
+        g: &[f32],
+        live: &[bool],
+        grad_scale: f32,
+    ) {
+        assert!(w.len() == g.len() && w.len() == m.len() && w.len() == v.len(), "adamw: lengths");
+        let width = w.len() / live.len().max(1);
+        assert_eq!(width * live.len(), w.len(), "adamw: rows");
+        if w.is_empty() {
+            return;
+        }
+        let factors = self.factors(grad_scale);
+        let rows = (CHUNK / width).max(1);
+        let size = rows * width;
+        live.par_chunks(rows)
+            .zip(w.par_chunks_mut(size))
+            .zip(m.par_chunks_mut(size))
+            .zip(v.par_chunks_mut(size))
+            .zip(g.par_chunks(size))
+            .for_each(|((((live, w), m), v), g)| {
+                let mut done = 0;
+                for run in live.chunk_by(|a, b| a == b) {
+                    let at = done..done + run.len() * width;
+                    done = at.end;
+                    if run[0] {
+                        chunk(&mut w[at.clone()], &mut m[at.clone()], &mut v[at.clone()], &g[at], &factors);
+                    } else if factors.keep != 1.0 {
+                        decay(&mut w[at], factors.keep);
+                    }
+                }
+            });
+    }
+
+    fn factors(&self, grad_scale: f32) -> Factors {
         let correction1 = 1.0 - self.beta1.powf(self.step as f64);
         let correction2 = 1.0 - self.beta2.powf(self.step as f64);
-        let factors = Factors {
+        Factors {
             b1: self.beta1 as f32,
             b2: self.beta2 as f32,
             c1: (1.0 - self.beta1) as f32,
@@ -40,12 +87,7 @@ impl AdamW {
             root: (1.0 / correction2.sqrt()) as f32,
             eps: self.eps as f32,
             grad_scale,
-        };
-        w.par_chunks_mut(CHUNK)
-            .zip(m.par_chunks_mut(CHUNK))
-            .zip(v.par_chunks_mut(CHUNK))
-            .zip(g.par_chunks(CHUNK))
-            .for_each(|(((w, m), v), g)| chunk(w, m, v, g, &factors));
+        }
     }
 }
 
@@ -65,6 +107,13 @@ struct Factors {
 widest! {
     /// A chunk of [`AdamW::update`].
     fn chunk(w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], factors: &Factors) = elements;
+    /// What is left of a chunk without moments and gradient.
+    fn decay(w: &mut [f32], keep: f32) = decayed;
+}
+
+#[inline(always)]
+fn decayed(w: &mut [f32], keep: f32) {
+    w.iter_mut().for_each(|w| *w *= keep);
 }
 
 #[inline(always)]
@@ -103,5 +152,32 @@ mod tests {
         }
         // Ten roundings of values up to 3.
         assert!(w32.iter().zip(&w).all(|(a, b)| (f64::from(*a) - b).abs() < 3e-6), "{w32:?} {w:?}");
+    }
+
+    /// Rows come alive one after the other; some never, and some have no gradient any more.
+    #[test]
+    fn rows_without_moments_are_left_out_and_change_no_bit() {
+        for (width, decay) in [(3, 0.1), (3, 0.0), (CHUNK / 2 + 1, 0.1)] {
+            let (count, law) =
+                (7, AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: decay, step: 0 });
+            let start: Vec<f32> = (0..count * width).map(|i| (i as f32 * 0.7).sin()).collect();
+            let zeros = || vec![0f32; count * width];
+            let (mut whole, mut some) =
+                ((start.clone(), zeros(), zeros()), (start.clone(), zeros(), zeros()));
+            let mut live = vec![false; count];
+            for step in 1..=5u64 {
+                let mut g = zeros();
+                for row in [step as usize, 2] {
+                    live[row] = true;
+                    g[row * width..][..width].iter_mut().enumerate().for_each(|(i, g)| *g = (i as f32).cos());
+                }
+                let law = AdamW { step, ..law };
+                law.update(&mut whole.0, &mut whole.1, &mut whole.2, &g, 0.5);
+                law.update_rows(&mut some.0, (&mut some.1, &mut some.2), &g, &live, 0.5);
+            }
+            assert_eq!(live, [false, true, true, true, true, true, false]);
+            assert!(whole == some, "{width}, {decay}");
+            assert_eq!(some.0[1] == start[1], decay == 0.0);
+        }
     }
 }

@@ -17,7 +17,7 @@ pub fn forward(ids: &[u32], table: &[f32], width: usize, y: &mut [f32], accumula
     });
 }
 
-/// `dtable[ids[r]] += dy[r]`, in the order of `r`: the same sums on any number of threads.
+/// `dtable[ids[r]] += dy[r]`, in the order of `r`.
 pub fn backward(ids: &[u32], dy: &[f32], width: usize, dtable: &mut [f32]) {
     for (&id, dy) in ids.iter().zip(dy.chunks_exact(width)) {
         let row = &mut dtable[id as usize * width..(id as usize + 1) * width];

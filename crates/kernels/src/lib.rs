@@ -8,7 +8,7 @@
 //! Every operation is a pair whose backward is checked against candle's autograd of the composed form and
 //! against central finite differences. Reductions are cut at fixed places and added in a fixed order, so a
 //! result does not depend on the number of threads. This crate is the only one with `unsafe` code (the
-//! matrix products' pointers and their instructions for bf16, the heads of attention, which write disjoint columns, and loops
+//! matrix products' pointers and instructions, the heads of attention, which write disjoint columns, and loops
 //! compiled for wide vectors).
 //!
 //! ```
@@ -52,6 +52,6 @@ pub use buffer::{Buffer, Pool};
 pub use dropout::Dropout;
 pub use error::{Error, Result};
 pub use product::Precision;
-pub use reduce::{add, column_sums, combine, scale, sum_of_squares};
+pub use reduce::{add, column_sums, combine, scale, sum_of_squares, sum_of_squares_where};
 pub use storage::{Values, update, values};
 pub use window::{Axis, Windows};

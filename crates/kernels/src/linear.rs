@@ -3,7 +3,7 @@
 //! Shapes: `x (rows, input)`, `w (output, input)` as the Hub stores it, `b (output)`, `y (rows, output)`.
 
 use crate::column_sums;
-use crate::product::{Precision, Threads, View, multiply_at};
+use crate::product::{Precision, Start, Threads, View, multiply_at};
 use rayon::prelude::*;
 
 /// `y = x wᵀ + b`. The sizes follow from the lengths: `output` is `y.len() / rows`.
@@ -37,17 +37,10 @@ pub fn forward_into(
     input: usize,
     precision: Precision,
 ) {
-    let (start, width, stride) = (y.start, y.width, y.stride);
-    if let Some(b) = b {
-        y.data.par_chunks_mut(stride * 64).for_each(|rows| {
-            for row in rows.chunks_exact_mut(stride) {
-                row[start..start + width].copy_from_slice(b);
-            }
-        });
-    }
     let rows = x.len() / input;
-    let (x, w) = (View::new(x, rows, input, input), View::new(w, width, input, input).t());
-    multiply_at(precision, &mut y.data[start..], stride, x, w, b.is_some(), Threads::Pool);
+    let (x, w) = (View::new(x, rows, input, input), View::new(w, y.width, input, input).t());
+    let start = b.map_or(Start::Zero, Start::Row);
+    multiply_at(precision, &mut y.data[y.start..], y.stride, x, w, start, Threads::Pool);
 }
 
 /// The gradient's side of [`forward_into`]: rows of `width` values, `stride` apart, from column `start`.
@@ -86,7 +79,7 @@ impl<'a> GradColumns<'a> {
 pub fn backward_input(dy: GradColumns<'_>, w: &[f32], dx: &mut [f32], accumulate: bool) {
     let input = w.len() / dy.width;
     let w = View::new(w, dy.width, input, input);
-    multiply_at(dy.precision, dx, input, dy.view(), w, accumulate, Threads::Pool);
+    multiply_at(dy.precision, dx, input, dy.view(), w, Start::output(accumulate), Threads::Pool);
 }
 
 /// `dw += dyᵀ x`.
@@ -94,7 +87,7 @@ pub fn backward_weight(dy: GradColumns<'_>, x: &[f32], dw: &mut [f32]) {
     let input = dw.len() / dy.width;
     let rows = x.len() / input;
     let x = View::new(x, rows, input, input);
-    multiply_at(dy.precision, dw, input, dy.view().t(), x, true, Threads::Pool);
+    multiply_at(dy.precision, dw, input, dy.view().t(), x, Start::Output, Threads::Pool);
 }
 
 /// `db += Σ_rows dy`.

@@ -30,7 +30,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Work = fn(&Options) -> Result<()>;
 
 fn main() -> ExitCode {
-    match run() {
+    // On a thread of the pool, as the program does.
+    match rayon::scope(|_| run().map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("speed: {error}");

@@ -1,7 +1,8 @@
 //! AdamW over the trainable weights, in two groups.
 
 use crate::{Error, Result};
-use xexp_backbones::{Grads, Params, WeightId};
+use xexp_backbones::{Grads, Params, Touched, Weight, WeightId};
+use xexp_init::Layer;
 use xexp_kernels::{adamw::AdamW, update};
 
 /// Constants that a run keeps. The decays and ε are those of Kingma and Ba 2015, which transformers uses too.
@@ -29,6 +30,55 @@ pub struct Moments {
     pub m: Vec<f32>,
     /// Second.
     pub v: Vec<f32>,
+    /// Of a table: the rows whose moments are not all zero, or may be.
+    live: Option<Vec<bool>>,
+}
+
+impl Moments {
+    /// Zeros. Memory that nobody writes to takes none.
+    fn zeros(weight: &Weight) -> Self {
+        let len = weight.var.elem_count();
+        let live = match weight.layer {
+            Layer::Embedding { count, .. } => Some(vec![false; count]),
+            _ => None,
+        };
+        Moments { m: vec![0.0; len], v: vec![0.0; len], live }
+    }
+
+    /// Saved ones in place of these.
+    fn restore(&mut self, m: Vec<f32>, v: Vec<f32>) {
+        if let Some(live) = &mut self.live {
+            let width = (m.len() / live.len().max(1)).max(1);
+            let rows = m.chunks_exact(width).zip(v.chunks_exact(width));
+            for (live, (m, v)) in live.iter_mut().zip(rows) {
+                *live = m.iter().chain(v).any(|&value| value != 0.0);
+            }
+        }
+        (self.m, self.v) = (m, v);
+    }
+
+    /// Updates the weight's values.
+    fn update(
+        &mut self,
+        law: &AdamW,
+        w: &mut [f32],
+        grad: &[f32],
+        touched: Option<&Touched>,
+        grad_scale: f32,
+    ) {
+        match (&mut self.live, touched) {
+            (Some(live), Some(touched)) => {
+                live.iter_mut().zip(touched.rows()).for_each(|(live, touched)| *live |= touched);
+                law.update_rows(w, (&mut self.m, &mut self.v), grad, live, grad_scale);
+            }
+            (live, _) => {
+                if let Some(live) = live {
+                    live.fill(true);
+                }
+                law.update(w, &mut self.m, &mut self.v, grad, grad_scale);
+            }
+        }
+    }
 }
 
 /// The optimiser's memory.
@@ -40,8 +90,7 @@ pub struct Optimizer {
 impl Optimizer {
     /// Zero moments for the trainable weights.
     pub fn new(params: &Params, settings: OptimizerSettings) -> Self {
-        let zeros = |n: usize| Moments { m: vec![0.0; n], v: vec![0.0; n] };
-        let moments = params.iter().map(|(_, w)| w.trainable.then(|| zeros(w.var.elem_count()))).collect();
+        let moments = params.iter().map(|(_, w)| w.trainable.then(|| Moments::zeros(w))).collect();
         Optimizer { settings, moments }
     }
 
@@ -63,7 +112,8 @@ impl Optimizer {
             let (Some(moments), Some(grad)) = (moments, grads.get(id)) else { continue };
             let weight_decay = if weight.decays() { weight_decay } else { 0.0 };
             let adamw = AdamW { lr: lr(&weight.name), beta1, beta2, eps, weight_decay, step };
-            update(&weight.var, |w| adamw.update(w, &mut moments.m, &mut moments.v, grad, grad_scale))
+            let touched = grads.touched(id);
+            update(&weight.var, |w| moments.update(&adamw, w, grad, touched, grad_scale))
                 .map_err(xexp_backbones::Error::from)?;
         }
         Ok(())
@@ -82,7 +132,7 @@ impl Optimizer {
         let index = params.iter().position(|(i, _)| i == id);
         match index.and_then(|i| self.moments[i].as_mut()) {
             Some(slot) if slot.m.len() == m.len() && slot.v.len() == v.len() => {
-                *slot = Moments { m, v };
+                slot.restore(m, v);
                 Ok(())
             }
             _ => {
@@ -98,7 +148,7 @@ mod tests {
     use super::*;
     use xexp_backbones::checkpoint::Checkpoint;
     use xexp_backbones::{Declarations, Origin, Seed};
-    use xexp_init::{Init, Layer};
+    use xexp_init::Init;
 
     /// Ones: a matrix, a table, a bias and a norm's weight.
     fn params() -> Params {
@@ -154,6 +204,36 @@ mod tests {
         // The first step of Adam is the rate, whatever the gradient, to ε/3 and rounding.
         assert!((first(&params, "dense.bias") - 0.75).abs() < 1e-6);
         assert_eq!(first(&params, "LayerNorm.weight"), 1.0);
+    }
+
+    /// By a table whose gradient says which rows it has, by one that says nothing, and by a run that was interrupted.
+    #[test]
+    fn tables_move_as_if_all_rows_had_a_gradient() {
+        let runs: Vec<Vec<f32>> = [(false, false), (true, false), (true, true)]
+            .map(|(by_rows, interrupted)| {
+                let params = params();
+                let (id, _) = params.find("embeddings.weight").unwrap();
+                let settings = OptimizerSettings { weight_decay: 0.1, ..Default::default() };
+                let (mut optimizer, mut grads) = (Optimizer::new(&params, settings), Grads::new(&params));
+                for (step, row) in [(1, 1u32), (2, 3), (3, 3), (4, 1)] {
+                    grads.clear();
+                    let table = if by_rows { grads.rows(id, &[row]) } else { grads.slot(id) };
+                    table.unwrap()[row as usize * 3] += 0.5;
+                    optimizer.step(&params, &grads, step, |_| 0.1, 1.0).unwrap();
+                    if interrupted {
+                        let (_, moments) =
+                            optimizer.moments(&params).find(|(name, _)| name.starts_with("emb")).unwrap();
+                        let (m, v) = (moments.m.clone(), moments.v.clone());
+                        optimizer = Optimizer::new(&params, settings);
+                        optimizer.restore(&params, id, m, v).unwrap();
+                    }
+                }
+                params.values(id).unwrap().to_vec()
+            })
+            .into();
+        assert!(runs[0] == runs[1] && runs[0] == runs[2], "{runs:?}");
+        // Untouched rows decayed four times, (1 − 0.1·0.1)⁴ = 0.9606; touched ones moved besides.
+        assert!((runs[0][0] - 0.9606).abs() < 1e-5 && runs[0][3] < 0.8 && runs[0][9] < 0.8);
     }
 
     #[test]

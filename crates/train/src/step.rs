@@ -3,7 +3,7 @@
 use crate::objective::Objective;
 use crate::{Error, Optimizer, Result};
 use xexp_backbones::{Grads, Params, Seed};
-use xexp_kernels::{Pool, sum_of_squares};
+use xexp_kernels::{Pool, sum_of_squares, sum_of_squares_where};
 
 /// What a step is given beside the examples.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,10 @@ fn norm(params: &Params, grads: &Grads, step: u64) -> Result<f64> {
     let mut total = 0.0;
     for (id, weight) in params.iter() {
         let Some(grad) = grads.get(id) else { continue };
-        let square = sum_of_squares(grad);
+        let square = match grads.touched(id) {
+            Some(touched) => sum_of_squares_where(grad, |values| touched.any(values)),
+            None => sum_of_squares(grad),
+        };
         if !square.is_finite() {
             return Err(Error::NonFiniteGradient { step, name: weight.name.clone() });
         }

@@ -27,7 +27,7 @@ impl Graph<'_, '_> {
         drop(values);
         let indices = indices.to_vec();
         Ok(self.record(y, width, self.wants(&[], [table]), move |descent, dy| {
-            if let Some(slot) = descent.grads.slot(table) {
+            if let Some(slot) = descent.grads.rows(table, &indices) {
                 embedding::backward(&indices, &dy, width, slot);
             }
             Ok(())

@@ -177,8 +177,9 @@ impl Embeddings {
         }
         let dsum = self.norm.backward(params, grads, &dy, (&tape.sum, &tape.stats), pass.pool)?;
         for table in &self.tables {
-            if let Some(slot) = grads.slot(table.id) {
-                embedding::backward(&table.rows(input)?, &dsum, self.width, slot);
+            let rows = table.rows(input)?;
+            if let Some(slot) = grads.rows(table.id, &rows) {
+                embedding::backward(&rows, &dsum, self.width, slot);
             }
         }
         Ok(())

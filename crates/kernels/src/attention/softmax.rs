@@ -1,7 +1,7 @@
 //! Softmax of rows and its gradient, in loops for the widest vectors.
 
 use crate::activation::exp;
-use crate::reduce::lane_sum;
+use crate::reduce::{folded, lane_sum};
 use crate::wide::widest;
 
 widest! {
@@ -14,19 +14,21 @@ widest! {
 
 #[inline(always)]
 fn values(x: &mut [f32], scale: f32) {
+    // What is no number is never the larger one; it comes back by its exponential.
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; 16];
     let mut chunks = x.chunks_exact_mut(16);
     for chunk in &mut chunks {
         for j in 0..16 {
             chunk[j] *= scale;
-            lanes[j] = lanes[j].max(chunk[j]);
+            lanes[j] = larger(lanes[j], chunk[j]);
         }
     }
     for v in chunks.into_remainder() {
         *v *= scale;
-        lanes[0] = lanes[0].max(*v);
+        lanes[0] = larger(lanes[0], *v);
     }
-    let max = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let max = folded(lanes, larger);
     let mut lanes = [0f32; 16];
     let mut chunks = x.chunks_exact_mut(16);
     for chunk in &mut chunks {
@@ -35,7 +37,7 @@ fn values(x: &mut [f32], scale: f32) {
             lanes[j] += chunk[j];
         }
     }
-    let mut sum: f32 = lanes.iter().sum();
+    let mut sum = folded(lanes, |a, b| a + b);
     for v in chunks.into_remainder() {
         *v = exp(*v - max);
         sum += *v;

@@ -1,11 +1,11 @@
-//! Matrix products on slices: the safe face of the `gemm` crate, and of our own kernels for bf16.
+//! Matrix products on slices: the safe face of our own kernels, and of the `gemm` crate where these do not run or do not pay.
 
 #![allow(unsafe_code)]
 
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-mod bf16;
+mod avx512;
 
 /// How the operands of a product are rounded; sums are in f32 always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Precision {
         match self {
             Precision::F32 => true,
             #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => bf16::is_there(),
+            Precision::Bf16 => avx512::is_there(),
             #[cfg(not(target_arch = "x86_64"))]
             Precision::Bf16 => false,
         }
@@ -64,6 +64,24 @@ pub(crate) enum Threads {
     Pool,
 }
 
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Nothing.
+    Zero,
+    /// What the output holds.
+    Output,
+    /// A row, the same for all rows of the output: a bias.
+    Row(&'a [f32]),
+}
+
+impl Start<'_> {
+    /// What the output holds, if it is to be kept.
+    pub(crate) fn output(accumulate: bool) -> Self {
+        if accumulate { Start::Output } else { Start::Zero }
+    }
+}
+
 fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + (columns - 1) * column_stride + 1 }
 }
@@ -77,25 +95,28 @@ pub(crate) fn multiply(
     accumulate: bool,
     threads: Threads,
 ) {
-    multiply_at(Precision::F32, out, stride, a, b, accumulate, threads);
+    multiply_at(Precision::F32, out, stride, a, b, Start::output(accumulate), threads);
 }
 
-/// [`multiply`] with the operands rounded first.
+/// `out = start + a·b`, with the operands rounded first.
 pub(crate) fn multiply_at(
     precision: Precision,
     out: &mut [f32],
     stride: usize,
     a: View<'_>,
     b: View<'_>,
-    accumulate: bool,
+    start: Start<'_>,
     threads: Threads,
 ) {
+    if let Start::Row(row) = start {
+        assert_eq!(row.len(), b.columns, "product: a row to start from");
+    }
     assert!(
         extent(a.rows, b.columns, stride, 1) <= out.len() && b.columns <= stride,
         "product: output extent"
     );
     // SAFETY: the extent of `out` was checked just above, and `&mut` makes it the only access to that memory.
-    unsafe { multiply_rounded(precision, (out.as_mut_ptr(), stride), (a, b), accumulate, threads) }
+    unsafe { multiply_rounded(precision, (out.as_mut_ptr(), stride), (a, b), start, threads) }
 }
 
 /// [`multiply`] into raw memory, for threads that write disjoint columns of one buffer.
@@ -112,14 +133,14 @@ pub(crate) unsafe fn multiply_into(
     threads: Threads,
 ) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply_rounded(Precision::F32, (out, stride), (a, b), accumulate, threads) }
+    unsafe { multiply_rounded(Precision::F32, (out, stride), (a, b), Start::output(accumulate), threads) }
 }
 
 unsafe fn multiply_rounded(
     precision: Precision,
     out: (*mut f32, usize),
     (a, b): (View<'_>, View<'_>),
-    accumulate: bool,
+    start: Start<'_>,
     threads: Threads,
 ) {
     assert!(a.columns == b.rows, "product: inner sizes {} and {}", a.columns, b.rows);
@@ -129,28 +150,40 @@ unsafe fn multiply_rounded(
     let products = a.rows * a.columns * b.columns;
     // Waking the pool costs some microseconds: not worth it below about a hundred thousand products.
     let threads = if products < 1 << 17 { Threads::One } else { threads };
-    if precision == Precision::F32 {
-        // SAFETY: operands were checked to lie within their slices; the caller vouches for `out`.
-        return unsafe { single(out, (a, b), accumulate, threads) };
-    }
     #[cfg(target_arch = "x86_64")]
-    if products > 0 && precision.is_native() {
+    if products > 0 && avx512::is_there() {
+        // SAFETY: operands were checked to lie within their slices; the caller vouches for `out`.
+        match precision {
+            Precision::F32 if avx512::pays(a, b) => {
+                return unsafe { avx512::multiply::<1>(out, (a, b), start, threads) };
+            }
+            Precision::F32 => {}
+            Precision::Bf16 => return unsafe { avx512::multiply::<2>(out, (a, b), start, threads) },
+        }
+    }
+    if precision == Precision::F32 {
         // SAFETY: as above.
-        return unsafe { bf16::multiply(out, (a, b), accumulate, threads) };
+        return unsafe { single(out, (a, b), start, threads) };
     }
     let [a_values, b_values] = [a, b].map(|m| rounded(m.data));
     let (a, b) = (View { data: &a_values, ..a }, View { data: &b_values, ..b });
     // SAFETY: as above; the rounded operands have the same extents.
-    unsafe { single(out, (a, b), accumulate, threads) }
+    unsafe { single(out, (a, b), start, threads) }
 }
 
 /// In f32, by the `gemm` crate.
 unsafe fn single(
     (out, stride): (*mut f32, usize),
     (a, b): (View<'_>, View<'_>),
-    accumulate: bool,
+    start: Start<'_>,
     threads: Threads,
 ) {
+    if let Start::Row(row) = start {
+        for i in 0..a.rows {
+            // SAFETY: a row of the output, which the caller vouches for; one of `start` has as many columns.
+            unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), out.add(i * stride), b.columns) };
+        }
+    }
     let parallelism = match threads {
         Threads::Pool => gemm::Parallelism::Rayon(rayon::current_num_threads()),
         Threads::One => gemm::Parallelism::None,
@@ -164,7 +197,7 @@ unsafe fn single(
             out,
             1,
             stride as isize,
-            accumulate,
+            !matches!(start, Start::Zero),
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -235,7 +268,7 @@ mod tests {
                 for (add, threads) in [(false, Threads::One), (true, Threads::Pool)] {
                     let stride = n + 3;
                     let mut out = vec![5.0; m * stride];
-                    multiply_at(Precision::Bf16, &mut out, stride, a, b, add, threads);
+                    multiply_at(Precision::Bf16, &mut out, stride, a, b, Start::output(add), threads);
                     for (i, row) in out.chunks_exact(stride).enumerate() {
                         assert_eq!(row[n..], [5.0; 3], "beside the output");
                         for (j, &found) in row[..n].iter().enumerate() {
@@ -255,13 +288,50 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn our_own_products_begin_with_nothing_the_output_or_a_row() {
+        if !avx512::is_there() {
+            return;
+        }
+        for (m, n, k) in
+            [(1, 1, 1), (14, 32, 512), (15, 33, 513), (29, 31, 67), (130, 70, 1030), (40, 1600, 540)]
+        {
+            for turned in 0..4 {
+                // Whole numbers: all sums are exact, in any order.
+                let whole =
+                    |count: usize, step: usize| (0..count).map(|i| (i * step % 13) as f32 - 6.0).collect();
+                let (a, b): (Vec<f32>, Vec<f32>) = (whole(m * k, 5), whole(k * n, 7));
+                let row: Vec<f32> = whole(n, 3);
+                let a = if turned & 1 == 0 { View::new(&a, m, k, k) } else { View::new(&a, k, m, m).t() };
+                let b = if turned & 2 == 0 { View::new(&b, k, n, n) } else { View::new(&b, n, k, k).t() };
+                let starts = [(Start::Zero, 0.0), (Start::Output, 5.0), (Start::Row(&row), 0.0)];
+                for (start, first) in starts {
+                    let mut out = vec![5.0; m * (n + 3)];
+                    let place = (out.as_mut_ptr(), n + 3);
+                    // SAFETY: the output has `m` rows of `n + 3`, the operands their sizes.
+                    unsafe { avx512::multiply::<1>(place, (a, b), start, Threads::Pool) };
+                    for (i, found) in out.chunks_exact(n + 3).enumerate() {
+                        assert_eq!(found[n..], [5.0; 3], "beside the output");
+                        for (j, &found) in found[..n].iter().enumerate() {
+                            let at = |m: View<'_>, i, j| m.data[i * m.row_stride + j * m.column_stride];
+                            let sum: f32 = (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum();
+                            let first = if let Start::Row(row) = start { row[j] } else { first };
+                            assert_eq!(found, first + sum, "{m} × {n} × {k}, {turned}, at ({i}, {j})");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn rounded_products_keep_what_is_no_number() {
         for wrong in [f32::NAN, f32::INFINITY, f32::MAX] {
             let (a, b) = ([1.0, wrong, 2.0], [1.0; 3]);
             let mut out = [0.0];
             let (a, b) = (View::new(&a, 1, 3, 3), View::new(&b, 3, 1, 1));
-            multiply_at(Precision::Bf16, &mut out, 1, a, b, false, Threads::One);
+            multiply_at(Precision::Bf16, &mut out, 1, a, b, Start::Zero, Threads::One);
             assert!(!out[0].is_finite(), "{wrong} became {}", out[0]);
         }
     }
@@ -271,9 +341,9 @@ mod tests {
         for precision in [Precision::F32, Precision::Bf16] {
             let (a, b) = (View::new(&[], 2, 0, 0), View::new(&[], 0, 2, 2));
             let mut out = [3.0; 4];
-            multiply_at(precision, &mut out, 2, a, b, true, Threads::One);
+            multiply_at(precision, &mut out, 2, a, b, Start::Output, Threads::One);
             assert_eq!(out, [3.0; 4]);
-            multiply_at(precision, &mut out, 2, a, b, false, Threads::One);
+            multiply_at(precision, &mut out, 2, a, b, Start::Zero, Threads::One);
             assert_eq!(out, [0.0; 4]);
         }
     }
@@ -285,7 +355,7 @@ mod tests {
             let run = |threads| {
                 let mut out = vec![0.0; 300 * 200];
                 let (a, b) = (View::new(&a, 300, 384, 384), View::new(&b, 384, 200, 200));
-                multiply_at(precision, &mut out, 200, a, b, false, threads);
+                multiply_at(precision, &mut out, 200, a, b, Start::Zero, threads);
                 out
             };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

@@ -1,8 +1,8 @@
 //! The innermost loops: rounding and packing, and the tile that stays in registers.
 //!
-//! A *lane* is 32 bits: two bf16 that follow each other along the inner dimension, which `vdpbf16ps` multiplies and adds
-//! together. Right operands are packed in panels of [`COLUMNS`] columns, lane by lane; left operands lie row by row, or in panels
-//! of [`ROWS`] rows.
+//! A *lane* is 32 bits and holds `V` values: one f32, or two bf16 that follow each other along the inner dimension, which
+//! `vdpbf16ps` multiplies and adds together. Right operands are packed in panels of [`COLUMNS`] columns, lane by lane; left
+//! operands lie row by row, or in panels of [`ROWS`] rows.
 
 #![allow(unsafe_code)]
 
@@ -13,14 +13,19 @@ pub(super) const ROWS: usize = 14;
 /// Columns of a tile: two vectors.
 pub(super) const COLUMNS: usize = 32;
 const VECTOR: usize = 16;
+/// Rows that packing asks for before it comes to them.
+const AHEAD: usize = 8;
 
-/// Sixteen lanes from the first `count` of 32 values that lie together along the inner dimension; the others are zero.
+/// Sixteen lanes from the first `count` values that lie together along the inner dimension; what is missing is zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn along(at: *const f32, count: usize) -> __m512i {
+unsafe fn along<const V: usize>(at: *const f32, count: usize) -> __m512i {
     // SAFETY: masked to the values that are there, says the caller; the types are 512 bits of anything.
     unsafe {
         let low = _mm512_maskz_loadu_ps(mask(count), at);
+        if V == 1 {
+            return _mm512_castps_si512(low);
+        }
         let high = _mm512_maskz_loadu_ps(mask(count.saturating_sub(VECTOR)), at.wrapping_add(VECTOR));
         std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
     }
@@ -30,7 +35,11 @@ unsafe fn along(at: *const f32, count: usize) -> __m512i {
 /// as second values.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn across(low: *const f32, high: Option<*const f32>, count: usize) -> __m512i {
+unsafe fn across<const V: usize>(low: *const f32, high: Option<*const f32>, count: usize) -> __m512i {
+    if V == 1 {
+        // SAFETY: masked to the values that are there, says the caller.
+        return _mm512_castps_si512(unsafe { _mm512_maskz_loadu_ps(mask(count), low) });
+    }
     // SAFETY: masked to the values that are there, says the caller; the types are 256 bits of anything.
     let half = |at: *const f32| unsafe {
         let rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask(count), at));
@@ -54,8 +63,17 @@ pub(super) struct Place {
     pub at: *mut f32,
     pub stride: usize,
     pub columns: usize,
-    /// Whether the sum is added to what is there.
-    pub add: bool,
+    pub addend: Addend,
+}
+
+/// What a sum is added to.
+#[derive(Clone, Copy)]
+pub(super) enum Addend {
+    Zero,
+    /// What is there.
+    Output,
+    /// The same values in each row.
+    Row(*const f32),
 }
 
 /// `R × 32` (or fewer columns) of the output: the sum over `lanes` lanes of `a` and a packed panel.
@@ -64,25 +82,41 @@ pub(super) struct Place {
 /// All lanes of `a`, the panel's `32·lanes` and the output's elements must be there and, those of the output, nobody else's.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn tile<const R: usize>(a: Left, panel: *const u32, lanes: usize, out: Place) {
+pub(super) unsafe fn tile<const V: usize, const R: usize>(
+    a: Left,
+    panel: *const u32,
+    lanes: usize,
+    out: Place,
+) {
     // SAFETY: indices stay below the extents that the caller vouches for.
     unsafe {
+        // The output is on its way while the sums are made.
+        for i in 0..R {
+            for half in [0, VECTOR] {
+                _mm_prefetch::<_MM_HINT_ET0>(out.at.wrapping_add(i * out.stride + half).cast());
+            }
+        }
         let mut sums = [[_mm512_setzero_ps(); 2]; R];
         for p in 0..lanes {
             let b = [0, 1].map(|half| _mm512_loadu_si512(panel.add(p * COLUMNS + half * VECTOR).cast()));
             let column = a.at.add(p * a.lane);
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a = _mm512_set1_epi32(*column.add(i * a.row) as i32);
-                sums[0] = multiplied(sums[0], a, b[0]);
-                sums[1] = multiplied(sums[1], a, b[1]);
+                sums[0] = multiplied::<V>(sums[0], a, b[0]);
+                sums[1] = multiplied::<V>(sums[1], a, b[1]);
             }
         }
         for (i, sums) in sums.into_iter().enumerate() {
             for (half, mut sum) in sums.into_iter().enumerate() {
                 let wanted = out.columns.saturating_sub(half * VECTOR).min(VECTOR);
                 let (mask, at) = (mask(wanted), out.at.wrapping_add(i * out.stride + half * VECTOR));
-                if out.add {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, at));
+                let addend = match out.addend {
+                    Addend::Zero => None,
+                    Addend::Output => Some(at.cast_const()),
+                    Addend::Row(values) => Some(values.wrapping_add(half * VECTOR)),
+                };
+                if let Some(addend) = addend {
+                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, addend));
                 }
                 _mm512_mask_storeu_ps(at, mask, sum);
             }
@@ -90,10 +124,13 @@ pub(super) unsafe fn tile<const R: usize>(a: Left, panel: *const u32, lanes: usi
     }
 }
 
-/// `sum + a·b`, both products of a lane.
+/// `sum + a·b`, all products of a lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn multiplied(sum: __m512, a: __m512i, b: __m512i) -> __m512 {
+fn multiplied<const V: usize>(sum: __m512, a: __m512i, b: __m512i) -> __m512 {
+    if V == 1 {
+        return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum);
+    }
     // SAFETY: both types are 512 bits of anything.
     let [a, b] = [a, b].map(|lanes| unsafe { std::mem::transmute::<__m512i, __m512bh>(lanes) });
     _mm512_dpbf16_ps(sum, a, b)
@@ -109,25 +146,29 @@ fn mask(count: usize) -> __mmask16 {
 /// whole panels becomes zero.
 ///
 /// # Safety
-/// The values must be there, and room for a lane of every panel for every two rows.
+/// The values must be there, and room for a lane of every panel for every `V` rows.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn pack_across(
+pub(super) unsafe fn pack_across<const V: usize>(
     (from, stride): (*const f32, usize),
     (across_count, depth): (usize, usize),
     to: *mut u32,
     (width, panel): (usize, usize),
 ) {
     // Row by row, so that reading runs along memory: down the rows, strides of powers of two would share cache sets.
-    for k in (0..depth).step_by(2) {
+    for k in (0..depth).step_by(V) {
+        // Rows may lie pages apart, where the processor does not look ahead by itself.
+        for place in (0..across_count).step_by(VECTOR) {
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add((k + AHEAD) * stride + place).cast());
+        }
         for (number, first) in (0..across_count).step_by(width).enumerate() {
             for part in (0..width).step_by(VECTOR) {
                 let (place, room) = (first + part, (width - part).min(VECTOR));
                 let count = across_count.saturating_sub(place).min(room);
                 // SAFETY: masked to the values and the room that the caller vouches for.
                 unsafe {
-                    let high = (k + 1 < depth).then(|| from.wrapping_add((k + 1) * stride + place));
-                    let lanes = across(from.wrapping_add(k * stride + place), high, count);
-                    let at = to.wrapping_add(number * panel + k / 2 * width + part);
+                    let high = (V == 2 && k + 1 < depth).then(|| from.wrapping_add((k + 1) * stride + place));
+                    let lanes = across::<V>(from.wrapping_add(k * stride + place), high, count);
+                    let at = to.wrapping_add(number * panel + k / V * width + part);
                     _mm512_mask_storeu_epi32(at.cast(), mask(room), lanes);
                 }
             }
@@ -139,22 +180,22 @@ pub(super) unsafe fn pack_across(
 /// values each. Lane `p` of column `i` goes to `32·p + i`; columns that are missing become zeros.
 ///
 /// # Safety
-/// The values must be there, and room for [`COLUMNS`] lanes for every two values, rounded up to sixteen.
+/// The values must be there, and room for [`COLUMNS`] lanes for every `V` values, rounded up to sixteen.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn pack_along(
+pub(super) unsafe fn pack_along<const V: usize>(
     (from, stride): (*const f32, usize),
     (across, depth): (usize, usize),
     to: *mut u32,
 ) {
-    for k in (0..depth).step_by(2 * VECTOR) {
+    for k in (0..depth).step_by(V * VECTOR) {
         for half in (0..COLUMNS).step_by(VECTOR) {
             let mut rows = [_mm512_setzero_si512(); VECTOR];
             for (i, row) in rows.iter_mut().enumerate().take(across.saturating_sub(half)) {
                 // SAFETY: within the column.
-                *row = unsafe { along(from.wrapping_add((half + i) * stride + k), depth - k) };
+                *row = unsafe { along::<V>(from.wrapping_add((half + i) * stride + k), depth - k) };
             }
             for (p, row) in transposed(rows).into_iter().enumerate() {
-                let at = to.wrapping_add((k / 2 + p) * COLUMNS + half);
+                let at = to.wrapping_add((k / V + p) * COLUMNS + half);
                 // SAFETY: room is vouched for by the caller.
                 unsafe { _mm512_storeu_si512(at.cast(), row) };
             }
@@ -162,7 +203,7 @@ pub(super) unsafe fn pack_along(
     }
 }
 
-/// Rounds `depth` values along the inner dimension.
+/// Rounds `depth` values along the inner dimension to bf16.
 ///
 /// # Safety
 /// The values must be there, and room for their lanes, rounded up to sixteen.
@@ -171,7 +212,7 @@ pub(super) unsafe fn round(from: *const f32, depth: usize, to: *mut u32) {
     for k in (0..depth).step_by(2 * VECTOR) {
         // SAFETY: as in `pack_along`.
         unsafe {
-            let lanes = along(from.wrapping_add(k), depth - k);
+            let lanes = along::<2>(from.wrapping_add(k), depth - k);
             _mm512_storeu_si512(to.wrapping_add(k / 2).cast(), lanes);
         }
     }
