@@ -85,6 +85,11 @@ impl Shared {
         Shared(slice.as_mut_ptr())
     }
 
+    /// What begins at a pointer.
+    pub(crate) fn at_pointer(pointer: *mut f32) -> Self {
+        Shared(pointer)
+    }
+
     /// # Safety
     /// `offset` must lie within the allocation.
     pub(crate) unsafe fn at(&self, offset: usize) -> *mut f32 {

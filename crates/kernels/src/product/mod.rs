@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::attention::Shared;
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
@@ -179,9 +180,13 @@ unsafe fn single(
     threads: Threads,
 ) {
     if let Start::Row(row) = start {
-        for i in 0..a.rows {
-            // SAFETY: a row of the output, which the caller vouches for; one of `start` has as many columns.
-            unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), out.add(i * stride), b.columns) };
+        let out = Shared::at_pointer(out);
+        // SAFETY: a row of the output, which the caller vouches for; one of `start` has as many columns.
+        let copy =
+            |i: usize| unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), out.at(i * stride), row.len()) };
+        match threads {
+            Threads::Pool => (0..a.rows).into_par_iter().with_min_len(64).for_each(copy),
+            Threads::One => (0..a.rows).for_each(copy),
         }
     }
     let parallelism = match threads {
@@ -288,29 +293,42 @@ mod tests {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn our_own_products_begin_with_nothing_the_output_or_a_row() {
-        if !avx512::is_there() {
-            return;
-        }
+    fn products_begin_with_nothing_the_output_or_a_row() {
         for (m, n, k) in
             [(1, 1, 1), (14, 32, 512), (15, 33, 513), (29, 31, 67), (130, 70, 1030), (40, 1600, 540)]
         {
             for turned in 0..4 {
                 // Whole numbers: all sums are exact, in any order.
                 let whole =
-                    |count: usize, step: usize| (0..count).map(|i| (i * step % 13) as f32 - 6.0).collect();
+                    |count: usize, step: usize| (0..count).map(|i| (i * step % 11) as f32 - 5.0).collect();
                 let (a, b): (Vec<f32>, Vec<f32>) = (whole(m * k, 5), whole(k * n, 7));
                 let row: Vec<f32> = whole(n, 3);
                 let a = if turned & 1 == 0 { View::new(&a, m, k, k) } else { View::new(&a, k, m, m).t() };
                 let b = if turned & 2 == 0 { View::new(&b, k, n, n) } else { View::new(&b, n, k, k).t() };
                 let starts = [(Start::Zero, 0.0), (Start::Output, 5.0), (Start::Row(&row), 0.0)];
-                for (start, first) in starts {
+                // By our own kernels, where they are, and by the crate.
+                let ways = [
+                    (Threads::One, true),
+                    (Threads::Pool, true),
+                    (Threads::One, false),
+                    (Threads::Pool, false),
+                ];
+                for ((start, first), (threads, own)) in
+                    starts.into_iter().flat_map(|start| ways.map(|way| (start, way)))
+                {
                     let mut out = vec![5.0; m * (n + 3)];
                     let place = (out.as_mut_ptr(), n + 3);
                     // SAFETY: the output has `m` rows of `n + 3`, the operands their sizes.
-                    unsafe { avx512::multiply::<1>(place, (a, b), start, Threads::Pool) };
+                    unsafe {
+                        match own {
+                            #[cfg(target_arch = "x86_64")]
+                            true if avx512::is_there() => {
+                                avx512::multiply::<1>(place, (a, b), start, threads)
+                            }
+                            _ => single(place, (a, b), start, threads),
+                        }
+                    }
                     for (i, found) in out.chunks_exact(n + 3).enumerate() {
                         assert_eq!(found[n..], [5.0; 3], "beside the output");
                         for (j, &found) in found[..n].iter().enumerate() {
