@@ -71,16 +71,7 @@ def recipe(rounds: int):
         "PyTorch, loop": [sys.executable, HERE / "torch_recipe.py", "loop", *given],
         "transformers, Trainer": [sys.executable, HERE / "torch_recipe.py", "trainer", *given],
     }  # fmt: skip
-    runs, accuracy = {side: [] for side in sides}, {}
-    for _ in range(rounds):
-        for side, line in sides.items():
-            output = STORE / f"recipe-{side.replace(', ', '-')}"
-            if not side.startswith("xexp"):
-                shutil.rmtree(output, ignore_errors=True)
-            runs[side].append(measured([*line, "--output", output], THREADS))
-            accuracy[side] = valid_accuracy(output)
-    for side in sides:
-        yield row("SNIPS, 2 epochs", side, runs[side], accuracy[side])
+    yield from trained("SNIPS, 2 epochs", "recipe", sides, rounds)
 
 
 def probe(rounds: int):
@@ -94,20 +85,22 @@ def probe(rounds: int):
         ],
         "PyTorch": [sys.executable, HERE / "torch_recipe.py", "probe", *given],
     }  # fmt: skip
+    yield from trained("SNIPS, probe", "probe", sides, rounds)
+
+
+def trained(case: str, folder: str, sides: dict[str, list], rounds: int):
+    """A line a side: its runs, each to a folder of its own, and what the last wrote of its validation."""
     runs, accuracy = {side: [] for side in sides}, {}
     for _ in range(rounds):
         for side, line in sides.items():
-            output = STORE / f"probe-{side}"
+            output = STORE / f"{folder}-{side.replace(', ', '-')}"
+            if not side.startswith("xexp"):
+                shutil.rmtree(output, ignore_errors=True)
             runs[side].append(measured([*line, "--output", output], THREADS))
-            accuracy[side] = valid_accuracy(output)
+            found = json.loads((output / "results.json").read_text(encoding="utf-8"))
+            accuracy[side] = f"{found.get('valid', found)['accuracy']:.4f}"
     for side in sides:
-        yield row("SNIPS, probe", side, runs[side], accuracy[side])
-
-
-def valid_accuracy(output: Path) -> str:
-    """What a side wrote of its validation."""
-    found = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    return f"{found.get('valid', found)['accuracy']:.4f}"
+        yield row(case, side, runs[side], accuracy[side])
 
 
 def predict(rounds: int):

@@ -29,11 +29,6 @@ impl Touched {
         }
     }
 
-    /// Values of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     /// Which rows, in order.
     pub fn rows(&self) -> &[bool] {
         &self.rows
