@@ -6,7 +6,7 @@ use xexp_backbones::checkpoint::Checkpoint;
 use xexp_backbones::layers::{Block, BlockNames, BlockSpec, Placement};
 use xexp_backbones::{Declarations, Grads, Input, Mode, Params, Pass, Seed};
 use xexp_init::Init;
-use xexp_kernels::attention::Mask;
+use xexp_kernels::attention::{Mask, Queries};
 use xexp_kernels::{Activation, Buffer, Pool};
 use xexp_train::Sample;
 
@@ -150,7 +150,7 @@ impl Blocks {
         let mut pass = Pass::new(&pool, TRAIN);
         let mut y = Arc::new(Buffer::from(x.to_vec()));
         for block in &self.blocks {
-            y = block.forward(&self.params, &y, &self.input, &mut pass).unwrap().0;
+            y = block.forward(&self.params, &y, &self.input, Queries::All, &mut pass).unwrap().0;
         }
         y.iter().zip(&self.dy).map(|(y, d)| f64::from(*y) * f64::from(*d)).sum()
     }
@@ -162,7 +162,7 @@ impl Blocks {
         let mut y = Arc::new(Buffer::from(self.x.clone()));
         let mut tapes = vec![];
         for block in &self.blocks {
-            let (next, tape) = block.forward(&self.params, &y, &self.input, &mut pass).unwrap();
+            let (next, tape) = block.forward(&self.params, &y, &self.input, Queries::All, &mut pass).unwrap();
             (y, _) = (next, tapes.push(tape));
         }
         let mut d = Buffer::from(self.dy.clone());

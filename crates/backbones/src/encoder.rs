@@ -14,6 +14,15 @@ pub trait Network: Send + Sync {
     /// An input of another kind, or beyond the tables.
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs>;
 
+    /// The features alone, without what only the other hidden states need; `None` of a network that has none. In a pass
+    /// that is watched nothing is left out.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    fn features(&self, graph: &mut Graph<'_, '_>) -> Result<Option<Var>> {
+        Ok(self.forward(graph)?.features)
+    }
+
     /// Width of the features.
     fn width(&self) -> usize;
 
@@ -54,7 +63,7 @@ pub struct Encoded {
 /// What the backward pass needs: nothing below the lowest trainable layer.
 pub struct EncoderTape {
     tape: Tape,
-    hidden: Place,
+    hidden: Option<Place>,
     features: Option<Place>,
 }
 
@@ -97,14 +106,31 @@ impl Encoder {
         let Outputs { hidden, features } = self.network.forward(&mut graph)?;
         let tape = graph.finish().map(|tape| EncoderTape {
             tape,
-            hidden: hidden.place(),
+            hidden: Some(hidden.place()),
             features: features.as_ref().map(Var::place),
         });
-        // A copy of its own, because a head drops values of the features in place.
-        let features = features.as_ref().map_or(&[][..], |features| &features.values()[..]);
-        let mut own = pass.buffer(features.len());
-        own.copy_from_slice(features);
-        Ok(Encoded { hidden: hidden.values().clone(), features: own, tape })
+        Ok(Encoded { hidden: hidden.values().clone(), features: own(features.as_ref(), pass), tape })
+    }
+
+    /// The features `(batch, width)` alone, and what the backward pass needs. Nothing is computed that only other hidden
+    /// states need; a pass that is watched shows them all.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn features(
+        &self,
+        params: &Params,
+        input: &Input,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Buffer, Option<EncoderTape>)> {
+        let mut graph = Graph::new(params, input, pass);
+        let features = self.network.features(&mut graph)?;
+        let tape = graph.finish().map(|tape| EncoderTape {
+            tape,
+            hidden: None,
+            features: features.as_ref().map(Var::place),
+        });
+        Ok((own(features.as_ref(), pass), tape))
     }
 
     /// Adds the gradients of all trainable weights, from those of the features, the hidden states, or both.
@@ -119,10 +145,18 @@ impl Encoder {
         input: &Input,
         pass: &Pass<'_>,
     ) -> Result<()> {
-        let hidden = above.hidden.map(|gradient| (tape.hidden, gradient));
+        let hidden = tape.hidden.zip(above.hidden);
         let features = tape.features.zip(above.features);
         tape.tape.backward((params, grads), hidden.into_iter().chain(features), input, pass)
     }
+}
+
+/// A copy of the features, because a head drops values of them in place.
+fn own(features: Option<&Var>, pass: &Pass<'_>) -> Buffer {
+    let features = features.map_or(&[][..], |features| &features.values()[..]);
+    let mut own = pass.buffer(features.len());
+    own.copy_from_slice(features);
+    own
 }
 
 impl EncoderTape {

@@ -106,6 +106,11 @@ impl Input {
         Ok(Input { content: Content::Images(pixels), offsets })
     }
 
+    /// The rows of the sequences' first tokens.
+    pub fn starts(&self) -> &[usize] {
+        &self.offsets[..self.batch()]
+    }
+
     /// The words.
     ///
     /// # Errors

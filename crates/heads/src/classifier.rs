@@ -187,12 +187,12 @@ impl Classifier {
     /// # Errors
     /// Tokens that the backbone has no row for.
     pub fn forward(&self, input: &Input, pass: &mut Pass<'_>) -> Result<Logits> {
-        let mut encoded = self.backbone.forward(&self.params, input, pass)?;
+        let (mut features, tape) = self.backbone.features(&self.params, input, pass)?;
         if let Some(dropout) = pass.dropout(self.family.head.path, self.head_dropout) {
-            dropout.apply(&mut encoded.features, self.backbone.width());
+            dropout.apply(&mut features, self.backbone.width());
         }
-        let values = self.logits(&encoded.features, pass.pool)?;
-        let tape = encoded.tape.map(|encoder| LogitsTape { encoder, dropped: encoded.features });
+        let values = self.logits(&features, pass.pool)?;
+        let tape = tape.map(|encoder| LogitsTape { encoder, dropped: features });
         Ok(Logits { values, tape })
     }
 
@@ -234,8 +234,8 @@ impl Classifier {
     /// # Errors
     /// As [`Classifier::forward`].
     pub fn collect_features(&self, input: &Input, pool: &Pool, features: &mut Features) -> Result<()> {
-        let encoded = self.backbone.forward(&self.params, input, &mut Pass::new(pool, Mode::Eval))?;
-        features.values.extend_from_slice(&encoded.features);
+        let (found, _) = self.backbone.features(&self.params, input, &mut Pass::new(pool, Mode::Eval))?;
+        features.values.extend_from_slice(&found);
         Ok(())
     }
 }

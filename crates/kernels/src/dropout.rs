@@ -32,6 +32,18 @@ impl Dropout {
         });
     }
 
+    /// [`Dropout::apply`] to some rows of a matrix: row `i` of `x` is multiplied by the mask of row `rows[i]`.
+    pub fn apply_at(&self, x: &mut [f32], width: usize, rows: &[usize]) {
+        if self.p == 0.0 || width == 0 {
+            return;
+        }
+        assert_eq!(x.len(), rows.len() * width, "dropout: rows");
+        x.par_chunks_mut(width)
+            .with_min_len(32)
+            .zip(rows)
+            .for_each(|(x, &row)| self.apply_row(x, row as u32, 0));
+    }
+
     /// Multiplies the part of a row that begins at column `first` by the mask of place (`row`, `group`).
     pub(crate) fn apply_from(&self, first: usize, x: &mut [f32], row: u32, group: u32) {
         // Masks are drawn four columns at a time.
@@ -91,6 +103,19 @@ mod tests {
             let mut part = vec![1.0; end - first];
             dropout.apply_from(first, &mut part, 5, 6);
             assert_eq!(part, whole[first..end], "columns {first}..{end}");
+        }
+    }
+
+    #[test]
+    fn some_rows_have_the_masks_of_their_places() {
+        let dropout = Dropout { p: 0.5, key: [1, 2], step: 3 };
+        let (width, rows) = (6, [0, 3, 40]);
+        let mut all = vec![1.0; 41 * width];
+        dropout.apply(&mut all, width);
+        let mut some = vec![1.0; rows.len() * width];
+        dropout.apply_at(&mut some, width, &rows);
+        for (row, some) in rows.into_iter().zip(some.chunks_exact(width)) {
+            assert_eq!(some, &all[row * width..(row + 1) * width], "row {row}");
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
@@ -167,6 +167,7 @@ impl Block {
                 head_width,
                 scale: (scale / depth) as f32,
                 mask: Mask::Causal,
+                queries: Queries::All,
             },
             mlp_norm: norm(declared, "ln_2"),
             up: dense(declared, "mlp.c_fc", (width, spec.hidden), spec.std),

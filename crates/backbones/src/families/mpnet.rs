@@ -12,7 +12,7 @@ use serde_json::json;
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "mpnet",
@@ -86,6 +86,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
         head_width: width / heads,
         scale: 1.0 / ((width / heads) as f32).sqrt(),
         mask: Mask::Full,
+        queries: Queries::All,
     };
     let block = BlockSpec {
         width,
@@ -129,7 +130,8 @@ impl Network for MpNet {
             let context = graph.attention(&spec, [&q, &k, &v], &offsets, Some(&bias));
             hidden = block.after(graph, &hidden, &context)?;
         }
-        let features = self.top.as_ref().map(|top| graph.top(top, &hidden)).transpose()?;
+        let first = graph.first_tokens(&hidden);
+        let features = self.top.as_ref().map(|top| graph.top(top, &first)).transpose()?;
         Ok(Outputs { hidden, features })
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Graph, Var};
 use crate::Result;
-use crate::layers::{Block, Patches, Stem, Top};
+use crate::layers::{Block, Patches, Stem, Top, first_rows};
 use std::sync::Arc;
-use xexp_kernels::add;
+use xexp_kernels::attention::Queries;
 
 impl Graph<'_, '_> {
     /// The tokens `(tokens, width)` that a stem makes of the input.
@@ -34,9 +34,9 @@ impl Graph<'_, '_> {
         }))
     }
 
-    /// A transformer block.
-    pub fn block(&mut self, block: &Arc<Block>, x: &Var) -> Result<Var> {
-        let (y, tape) = block.forward(self.params, x.values(), self.input, self.pass)?;
+    /// A transformer block; see [`Block::forward`].
+    pub fn block(&mut self, block: &Arc<Block>, x: &Var, queries: Queries) -> Result<Var> {
+        let (y, tape) = block.forward(self.params, x.values(), self.input, queries, self.pass)?;
         let wanted = self.wants(&[x], block.ids());
         let (block, place) = (block.clone(), x.place());
         Ok(self.record(y, x.width(), wanted, move |descent, dy| {
@@ -47,22 +47,31 @@ impl Graph<'_, '_> {
         }))
     }
 
-    /// Features `(batch, width)` of the sequences, from their first tokens.
-    pub fn top(&mut self, top: &Arc<Top>, x: &Var) -> Result<Var> {
-        let (y, tape) = top.forward(self.params, x.values(), self.input, self.pass)?;
-        let (wanted, width) = (self.wants(&[x], top.ids()), x.width());
-        let (top, place) = (top.clone(), x.place());
-        Ok(self.record(y, width, wanted, move |descent, dy| {
-            let wanted = place.node.is_some();
-            let pair = (descent.params, &mut *descent.grads);
-            let dfirst = top.backward(pair, dy, &tape, wanted, descent.pass)?;
+    /// The hidden states `(batch, width)` of the sequences' first tokens.
+    pub fn first_tokens(&mut self, x: &Var) -> Var {
+        let first = first_rows::take(x.values(), x.width(), self.input, self.pass.pool);
+        let (wanted, width, place) = (self.wants(&[x], []), x.width(), x.place());
+        self.record(first, width, wanted, move |descent, dy| {
             let mut dx = descent.open_zeroed(place);
-            if let (Some(dx), Some(dfirst)) = (&mut dx, dfirst) {
-                for (row, &start) in dfirst.chunks_exact(width).zip(&descent.input.offsets) {
-                    add(&mut dx[start * width..(start + 1) * width], row);
-                }
+            if let Some(dx) = &mut dx {
+                first_rows::add_back(&dy, width, descent.input, dx);
             }
             descent.close(place, dx);
+            Ok(())
+        })
+    }
+
+    /// Features `(batch, width)` of the sequences, from the hidden states of their first tokens.
+    pub fn top(&mut self, top: &Arc<Top>, first: &Var) -> Result<Var> {
+        let (y, tape) = top.forward(self.params, first.values(), self.pass)?;
+        let wanted = self.wants(&[first], top.ids());
+        let (top, place) = (top.clone(), first.place());
+        Ok(self.record(y, first.width(), wanted, move |descent, dy| {
+            let wanted = place.node.is_some();
+            let pair = (descent.params, &mut *descent.grads);
+            if let Some(dfirst) = top.backward(pair, dy, &tape, wanted, descent.pass)? {
+                descent.give(place, dfirst);
+            }
             Ok(())
         }))
     }

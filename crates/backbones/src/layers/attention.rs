@@ -1,10 +1,10 @@
 //! Multi-head self-attention with its four projections.
 
-use crate::layers::Linear;
+use crate::layers::{Linear, first_rows};
 use crate::{Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;
 use xexp_kernels::Buffer;
-use xexp_kernels::attention::Attention;
+use xexp_kernels::attention::{Attention, Queries};
 use xexp_kernels::linear::{Columns, GradColumns};
 
 /// Queries, keys and values from `x`, attention head by head, and the projection of the heads' outputs.
@@ -29,6 +29,8 @@ pub struct SelfAttention {
 /// What the backward pass needs.
 pub struct SelfAttentionTape {
     x: Arc<Buffer>,
+    /// The rows of `x` that ask, where not all do.
+    first: Option<Buffer>,
     qkv: Buffer,
     context: Buffer,
 }
@@ -38,31 +40,52 @@ impl SelfAttention {
         [&self.query, &self.key, &self.value]
     }
 
-    /// `(tokens, width)` from `(tokens, width)`.
+    /// `(tokens, width)` from `(tokens, width)`; of each sequence's first token alone, `(batch, width)`, where
+    /// only these are wanted.
     pub fn forward(
         &self,
         params: &Params,
         x: &Arc<Buffer>,
         input: &Input,
+        queries: Queries,
         pass: &mut Pass<'_>,
     ) -> Result<(Buffer, SelfAttentionTape)> {
         let (tokens, width) = (input.tokens(), self.query.output);
         let mut qkv = pass.buffer(tokens * 3 * width);
-        for (third, projection) in self.projections().into_iter().enumerate() {
+        let mut project = |third: usize, projection: &Linear| {
             let mut columns = Columns { data: &mut qkv, stride: 3 * width, start: third * width, width };
-            projection.forward_into(params, x, &mut columns)?;
-        }
+            projection.forward_into(params, x, &mut columns)
+        };
+        project(1, &self.key)?;
+        project(2, &self.value)?;
+        let first = match queries {
+            Queries::All => {
+                project(0, &self.query)?;
+                None
+            }
+            Queries::First => {
+                let first = first_rows::take(x, self.query.input, input, pass.pool);
+                let mut q = pass.buffer(input.batch() * width);
+                self.query.forward(params, &first, &mut q)?;
+                for (q, &start) in q.chunks_exact(width).zip(input.starts()) {
+                    qkv[start * 3 * width..][..width].copy_from_slice(q);
+                }
+                Some(first)
+            }
+        };
         pass.show(&self.place, "qkv", &qkv, 3 * width);
         let dropout = pass.dropout(&self.place, self.dropout);
-        let mut context = pass.buffer(tokens * width);
-        self.law.forward(&qkv, &input.offsets, None, dropout.as_ref(), &mut context);
+        let asking = if first.is_some() { input.batch() } else { tokens };
+        let mut context = pass.buffer(asking * width);
+        let law = Attention { queries, ..self.law };
+        law.forward(&qkv, &input.offsets, None, dropout.as_ref(), &mut context);
         pass.show(&self.place, "context", &context, width);
-        let mut y = pass.buffer(tokens * self.output.output);
+        let mut y = pass.buffer(asking * self.output.output);
         self.output.forward(params, &context, &mut y)?;
-        Ok((y, SelfAttentionTape { x: x.clone(), qkv, context }))
+        Ok((y, SelfAttentionTape { x: x.clone(), first, qkv, context }))
     }
 
-    /// Writes (or adds, with `accumulate`) the gradient of `x` to `dx`.
+    /// Writes (or adds, with `accumulate`) the gradient of `x` to `dx`, which has the rows of all tokens.
     pub fn backward(
         &self,
         (params, grads): (&Params, &mut Grads),
@@ -78,12 +101,24 @@ impl SelfAttention {
         self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)))?;
         let mut dqkv = pass.buffer(tape.qkv.len());
         let dropout = pass.dropout(&self.place, self.dropout);
-        self.law.backward(&dcontext, &tape.qkv, &input.offsets, (None, None), dropout.as_ref(), &mut dqkv);
+        let queries = if tape.first.is_some() { Queries::First } else { Queries::All };
+        let law = Attention { queries, ..self.law };
+        law.backward(&dcontext, &tape.qkv, &input.offsets, (None, None), dropout.as_ref(), &mut dqkv);
+        let all = GradColumns::all(&dqkv, 3 * width);
         for (third, projection) in self.projections().into_iter().enumerate() {
-            let all = GradColumns::all(&dqkv, 3 * width);
+            if third == 0 && tape.first.is_some() {
+                continue;
+            }
             let columns = GradColumns { start: third * width, width, ..all };
             projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)))?;
             accumulate = true;
+        }
+        if let Some(first) = &tape.first {
+            let dq = first_rows::take(&dqkv, 3 * width, input, pass.pool);
+            let dq = GradColumns { start: 0, width, ..GradColumns::all(&dq, 3 * width) };
+            let mut dfirst = pass.buffer(first.len());
+            self.query.backward(params, grads, first, dq, Some((&mut dfirst, false)))?;
+            first_rows::add_back(&dfirst, self.query.input, input, dx);
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use crate::layers::{
     Linear, Mlp, MlpTape, Placement, Residual, ResidualSpec, ResidualTape, SelfAttention, SelfAttentionTape,
+    first_rows,
 };
 use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result, WeightId};
 use std::sync::Arc;
 use xexp_init::Init;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 use xexp_kernels::{Activation, Buffer};
 
 /// What a block is.
@@ -76,6 +77,7 @@ pub struct BlockTape {
     attention_sum: ResidualTape,
     mlp: MlpTape,
     mlp_sum: ResidualTape,
+    queries: Queries,
 }
 
 impl Block {
@@ -106,6 +108,7 @@ impl Block {
                     head_width,
                     scale,
                     mask: spec.mask,
+                    queries: Queries::All,
                 },
                 query: linear(declared, names.query, square),
                 key: linear(declared, names.key, square),
@@ -143,26 +146,31 @@ impl Block {
         block
     }
 
-    /// `(tokens, width)` from `(tokens, width)`, and the tape.
+    /// `(tokens, width)` from `(tokens, width)`, and the tape. With [`Queries::First`] the output of each sequence's first token
+    /// alone, `(batch, width)`, to rounding the same as among all: what a model needs of its last block if it is read there.
     pub fn forward(
         &self,
         params: &Params,
         x: &Arc<Buffer>,
         input: &Input,
+        queries: Queries,
         pass: &mut Pass<'_>,
     ) -> Result<(Arc<Buffer>, BlockTape)> {
+        let places = (queries == Queries::First).then(|| input.starts());
         let (h, mut attention_sum) = self.attention_sum.before(params, x, pass)?;
         pass.show(&self.place, "attention.input", &h, self.width);
-        let (f, attention) = self.attention.forward(params, &h, input, pass)?;
+        let (f, attention) = self.attention.forward(params, &h, input, queries, pass)?;
         pass.show(&self.place, "attention.branch", &f, self.width);
-        let y = Arc::new(self.attention_sum.after(params, x, f, &mut attention_sum, pass)?);
+        let first = places.map(|_| first_rows::take(x, self.width, input, pass.pool));
+        let skip = (&first.as_ref().unwrap_or(x)[..], places);
+        let y = Arc::new(self.attention_sum.after(params, skip, f, &mut attention_sum, pass)?);
 
         let (h, mut mlp_sum) = self.mlp_sum.before(params, &y, pass)?;
         let (f, mlp) = self.mlp.forward(params, &h, pass)?;
         pass.show(&self.place, "mlp.branch", &f, self.width);
-        let z = self.mlp_sum.after(params, &y, f, &mut mlp_sum, pass)?;
+        let z = self.mlp_sum.after(params, (&y, places), f, &mut mlp_sum, pass)?;
         pass.show(&self.place, "", &z, self.width);
-        Ok((Arc::new(z), BlockTape { attention, attention_sum, mlp, mlp_sum }))
+        Ok((Arc::new(z), BlockTape { attention, attention_sum, mlp, mlp_sum, queries }))
     }
 
     /// The gradient of `x` from that of the output.
@@ -174,15 +182,24 @@ impl Block {
         input: &Input,
         pass: &Pass<'_>,
     ) -> Result<Buffer> {
-        let BlockTape { attention, attention_sum, mlp, mlp_sum } = tape;
+        let BlockTape { attention, attention_sum, mlp, mlp_sum, queries } = tape;
+        let places = (queries == Queries::First).then(|| input.starts());
         let branch = |grads: &mut Grads, df: &[f32], dx: (&mut [f32], bool)| {
             self.mlp.backward((params, grads), df, mlp, dx, pass)
         };
-        let dy = self.mlp_sum.backward((params, grads), dy, &mlp_sum, branch, pass)?;
+        let dy = self.mlp_sum.backward((params, grads), (dy, places), &mlp_sum, branch, pass)?;
         let branch = |grads: &mut Grads, df: &[f32], dx: (&mut [f32], bool)| {
             self.attention.backward((params, grads), df, attention, input, dx, pass)
         };
-        self.attention_sum.backward((params, grads), dy, &attention_sum, branch, pass)
+        match queries {
+            Queries::All => {
+                self.attention_sum.backward((params, grads), (dy, None), &attention_sum, branch, pass)
+            }
+            Queries::First => {
+                let around = (input, pass);
+                self.attention_sum.backward_of_first((params, grads), dy, &attention_sum, branch, around)
+            }
+        }
     }
 
     /// Its weights.
@@ -217,10 +234,11 @@ mod tests {
         x: Vec<f32>,
         dy: Vec<f32>,
         mode: Mode,
+        queries: Queries,
     }
 
     impl Case {
-        fn new(norm: Placement, dropout: f64) -> Case {
+        fn new(norm: Placement, dropout: f64, queries: Queries) -> Case {
             let spec = BlockSpec {
                 width: 8,
                 hidden: 12,
@@ -252,14 +270,14 @@ mod tests {
             let (x, dy) = (normal(), normal());
             let sequences: [&[u32]; 2] = [&[0; 4], &[0; 3]];
             let input = Input::pack(sequences.map(|ids| (ids, ids))).unwrap();
-            Case { block, params, input, x, dy, mode: Mode::Train { seed: Seed(7), step: 3 } }
+            Case { block, params, input, x, dy, mode: Mode::Train { seed: Seed(7), step: 3 }, queries }
         }
 
         fn loss(&self, x: &[f32]) -> f64 {
             let pool = Pool::default();
             let mut pass = Pass::new(&pool, self.mode);
             let x = Arc::new(Buffer::from(x.to_vec()));
-            let (y, _) = self.block.forward(&self.params, &x, &self.input, &mut pass).unwrap();
+            let (y, _) = self.block.forward(&self.params, &x, &self.input, self.queries, &mut pass).unwrap();
             y.iter().zip(&self.dy).map(|(y, d)| f64::from(*y) * f64::from(*d)).sum()
         }
 
@@ -267,8 +285,9 @@ mod tests {
             let pool = Pool::default();
             let (mut pass, mut grads) = (Pass::new(&pool, self.mode), Grads::new(&self.params));
             let x = Arc::new(Buffer::from(self.x.clone()));
-            let (_, tape) = self.block.forward(&self.params, &x, &self.input, &mut pass).unwrap();
-            let dy = Buffer::from(self.dy.clone());
+            let (y, tape) =
+                self.block.forward(&self.params, &x, &self.input, self.queries, &mut pass).unwrap();
+            let dy = Buffer::from(self.dy[..y.len()].to_vec());
             let dx = self.block.backward((&self.params, &mut grads), dy, tape, &self.input, &pass).unwrap();
             (grads, dx)
         }
@@ -286,8 +305,9 @@ mod tests {
             let off = (slope - f64::from(gradient)).abs();
             assert!(off < 2e-3, "{name}[{at}]: slope {slope}, gradient {gradient}");
         };
-        for (norm, dropout) in ALL.into_iter().flat_map(|norm| [(norm, 0.0), (norm, 0.3)]) {
-            let case = Case::new(norm, dropout);
+        let settings = ALL.into_iter().flat_map(|norm| [(norm, 0.0), (norm, 0.3)]);
+        for ((norm, dropout), queries) in settings.flat_map(|s| [(s, Queries::All), (s, Queries::First)]) {
+            let case = Case::new(norm, dropout, queries);
             let (grads, dx) = case.gradients();
             let slope = |at: usize, values: &[f32], loss: &dyn Fn(&[f32]) -> f64| {
                 let moved = |step: f32| {
@@ -316,9 +336,30 @@ mod tests {
     }
 
     #[test]
+    fn the_first_tokens_alone_are_what_they_are_among_all() {
+        for norm in ALL {
+            let [all, first] = [Queries::All, Queries::First].map(|queries| Case::new(norm, 0.3, queries));
+            let run = |case: &Case| {
+                let pool = Pool::default();
+                let x = Arc::new(Buffer::from(case.x.clone()));
+                let mut pass = Pass::new(&pool, case.mode);
+                case.block.forward(&case.params, &x, &case.input, case.queries, &mut pass).unwrap().0
+            };
+            let (of_all, of_first) = (run(&all), run(&first));
+            assert_eq!(of_first.len(), 2 * 8);
+            for (row, &start) in of_first.chunks_exact(8).zip(all.input.starts()) {
+                for (a, b) in row.iter().zip(&of_all[start * 8..(start + 1) * 8]) {
+                    // Some sixty terms of size one, summed in another order: 60 · 2⁻²⁴ = 4e-6.
+                    assert!((a - b).abs() < 1e-5, "{norm:?}: {a} and {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn norms_are_declared_where_they_stand_and_nowhere_else() {
         for (norm, expected) in ALL.into_iter().zip([0, 4, 4, 8]) {
-            let case = Case::new(norm, 0.0);
+            let case = Case::new(norm, 0.0, Queries::All);
             // Six matrices with their biases, and the norms' gains and biases.
             assert_eq!(case.params.len(), 12 + expected, "{norm:?}");
             assert_eq!(case.block.ids().count(), case.params.len(), "{norm:?}");

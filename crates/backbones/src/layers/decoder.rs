@@ -7,7 +7,7 @@ use crate::{Declarations, Network, Origin, Outputs, Result, WeightId};
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 
 /// Sizes of a decoder, and what families differ in.
 pub struct DecoderSpec {
@@ -145,6 +145,7 @@ impl Block {
                 head_width,
                 scale: (1.0 / (head_width as f64).sqrt()) as f32,
                 mask,
+                queries: Queries::All,
             },
             dropout: spec.attention_dropout,
             mlp_norm: norm(declared, "post_attention_layernorm", width),

@@ -7,6 +7,7 @@ mod conv_norm;
 mod convolution;
 mod decoder;
 mod embeddings;
+pub(crate) mod first_rows;
 mod image_tokens;
 mod layer_norm;
 mod linear;

@@ -1,7 +1,7 @@
 //! A sub-layer's surroundings: where norms stand, how skip and branch are weighted, dropout.
 
-use crate::layers::LayerNorm;
-use crate::{Declarations, Grads, Origin, Params, Pass, Result, WeightId};
+use crate::layers::{LayerNorm, first_rows};
+use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result, WeightId};
 use std::sync::Arc;
 use xexp_kernels::{Buffer, combine};
 
@@ -120,48 +120,44 @@ impl Residual {
         Ok((Arc::new(y), tape))
     }
 
-    /// The sub-layer's output from its input `x` and `f`'s output.
+    /// The sub-layer's output from its input `x` and `f`'s output; of some tokens alone, with those rows of `x` and `f`,
+    /// where their places are given.
     pub fn after(
         &self,
         params: &Params,
-        x: &[f32],
+        (x, places): (&[f32], Option<&[usize]>),
         f: Buffer,
         tape: &mut ResidualTape,
         pass: &mut Pass<'_>,
     ) -> Result<Buffer> {
         let (mut f, inner) = through(self.inner.as_ref(), params, f, pass)?;
-        if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
-            dropout.apply(&mut f, self.width);
-        }
+        self.drop(&mut f, places, pass);
         combine(x, self.skip, &mut f, self.branch);
         let (y, after) = through(self.after.as_ref(), params, f, pass)?;
         (tape.inner, tape.after) = (inner, after);
         Ok(y)
     }
 
+    /// Drops values of a branch's rows, each by the mask of its place.
+    fn drop(&self, rows: &mut [f32], places: Option<&[usize]>, pass: &Pass<'_>) {
+        match (pass.dropout(&self.place, self.dropout), places) {
+            (None, _) => {}
+            (Some(dropout), None) => dropout.apply(rows, self.width),
+            (Some(dropout), Some(places)) => dropout.apply_at(rows, self.width, places),
+        }
+    }
+
     /// The gradient of `x` from that of the output, around `f`'s own backward: `branch` is given the gradient of `f`'s
-    /// output, and writes (or adds, where told) the gradient of `f`'s input.
+    /// output, and writes (or adds, where told) the gradient of `f`'s input. `places` as for [`Residual::after`].
     pub fn backward(
         &self,
         (params, grads): (&Params, &mut Grads),
-        dy: Buffer,
+        (dy, places): (Buffer, Option<&[usize]>),
         tape: &ResidualTape,
         branch: impl FnOnce(&mut Grads, &[f32], (&mut [f32], bool)) -> Result<()>,
         pass: &Pass<'_>,
     ) -> Result<Buffer> {
-        let mut dx = back(self.after.as_ref(), (params, grads), dy, tape.after.as_ref(), pass)?;
-        let mut df = pass.buffer(dx.len());
-        df.copy_from_slice(&dx);
-        if self.branch != 1.0 {
-            xexp_kernels::scale(&mut df, self.branch);
-        }
-        if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
-            dropout.apply(&mut df, self.width);
-        }
-        let df = back(self.inner.as_ref(), (params, grads), df, tape.inner.as_ref(), pass)?;
-        if self.skip != 1.0 {
-            xexp_kernels::scale(&mut dx, self.skip);
-        }
+        let (mut dx, df) = self.above((params, grads), (dy, places), tape, pass)?;
         match (&self.before, &tape.before) {
             // The norm stands between the stream and the branch: the branch's gradient goes through it first.
             (Some(norm), Some(tape)) => {
@@ -173,6 +169,48 @@ impl Residual {
             _ => branch(grads, &df, (&mut dx, true))?,
         }
         Ok(dx)
+    }
+
+    /// [`Residual::backward`] of a sub-layer whose output has the first token of each sequence alone, and whose branch reads
+    /// all tokens.
+    pub fn backward_of_first(
+        &self,
+        (params, grads): (&Params, &mut Grads),
+        dy: Buffer,
+        tape: &ResidualTape,
+        branch: impl FnOnce(&mut Grads, &[f32], (&mut [f32], bool)) -> Result<()>,
+        (input, pass): (&Input, &Pass<'_>),
+    ) -> Result<Buffer> {
+        let (dfirst, df) = self.above((params, grads), (dy, Some(input.starts())), tape, pass)?;
+        let mut dx = pass.buffer(input.tokens() * self.width);
+        branch(grads, &df, (&mut dx, false))?;
+        if let (Some(norm), Some(tape)) = (&self.before, &tape.before) {
+            dx = norm.backward(params, grads, &dx, (&tape.x, &tape.stats), pass.pool)?;
+        }
+        first_rows::add_back(&dfirst, self.width, input, &mut dx);
+        Ok(dx)
+    }
+
+    /// The gradients of the skip and of `f`'s output, from that of the sum after its norm.
+    fn above(
+        &self,
+        (params, grads): (&Params, &mut Grads),
+        (dy, places): (Buffer, Option<&[usize]>),
+        tape: &ResidualTape,
+        pass: &Pass<'_>,
+    ) -> Result<(Buffer, Buffer)> {
+        let mut dx = back(self.after.as_ref(), (params, grads), dy, tape.after.as_ref(), pass)?;
+        let mut df = pass.buffer(dx.len());
+        df.copy_from_slice(&dx);
+        if self.branch != 1.0 {
+            xexp_kernels::scale(&mut df, self.branch);
+        }
+        self.drop(&mut df, places, pass);
+        let df = back(self.inner.as_ref(), (params, grads), df, tape.inner.as_ref(), pass)?;
+        if self.skip != 1.0 {
+            xexp_kernels::scale(&mut dx, self.skip);
+        }
+        Ok((dx, df))
     }
 
     /// The norms' weights.

@@ -1,10 +1,11 @@
 //! A stack of transformer blocks between a stem and a top.
 
 use crate::encoder::{Network, Outputs};
-use crate::graph::Graph;
+use crate::graph::{Graph, Var};
 use crate::layers::{Block, BlockNames, BlockSpec, ImageShape, Linear, Stem, StemSpec, Top, TopSpec};
 use crate::{Declarations, Result};
 use std::sync::Arc;
+use xexp_kernels::attention::Queries;
 
 /// Sizes and names of a stack.
 pub struct StackSpec<'a> {
@@ -51,18 +52,40 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// What the first block is given, `(tokens, width)`.
+    fn tokens(&self, graph: &mut Graph<'_, '_>) -> Result<Var> {
+        let width = self.projection.map_or(self.width, |projection| projection.input);
+        let tokens = graph.stem(&self.stem, width)?;
+        self.projection.as_ref().map_or(Ok(tokens.clone()), |projection| graph.linear(projection, &tokens))
+    }
+}
+
 impl Network for Stack {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
-        let width = self.projection.map_or(self.width, |projection| projection.input);
-        let mut hidden = graph.stem(&self.stem, width)?;
-        if let Some(projection) = &self.projection {
-            hidden = graph.linear(projection, &hidden)?;
-        }
+        let mut hidden = self.tokens(graph)?;
         for block in &self.blocks {
-            hidden = graph.block(block, &hidden)?;
+            hidden = graph.block(block, &hidden, Queries::All)?;
         }
-        let features = self.top.as_ref().map(|top| graph.top(top, &hidden)).transpose()?;
+        let Some(top) = &self.top else { return Ok(Outputs { hidden, features: None }) };
+        let first = graph.first_tokens(&hidden);
+        let features = Some(graph.top(top, &first)?);
         Ok(Outputs { hidden, features })
+    }
+
+    fn features(&self, graph: &mut Graph<'_, '_>) -> Result<Option<Var>> {
+        let (Some(top), Some((last, blocks)), false) =
+            (&self.top, self.blocks.split_last(), graph.pass.tap.is_some())
+        else {
+            return Ok(self.forward(graph)?.features);
+        };
+        let mut hidden = self.tokens(graph)?;
+        for block in blocks {
+            hidden = graph.block(block, &hidden, Queries::All)?;
+        }
+        // Nobody reads the other tokens after the last block: it is spared their queries and their feed-forward layer.
+        let first = graph.block(last, &hidden, Queries::First)?;
+        graph.top(top, &first).map(Some)
     }
 
     fn width(&self) -> usize {

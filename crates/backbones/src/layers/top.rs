@@ -1,7 +1,7 @@
 //! What turns the first token's hidden state into a sequence's features.
 
 use crate::layers::{LayerNorm, Linear};
-use crate::{Declarations, Grads, Input, Origin, Params, Pass, Result, WeightId};
+use crate::{Declarations, Grads, Origin, Params, Pass, Result, WeightId};
 use xexp_init::Init;
 use xexp_kernels::linear::GradColumns;
 use xexp_kernels::{Activation, Buffer};
@@ -39,7 +39,7 @@ enum Kind {
     Norm(LayerNorm),
 }
 
-/// The top of an encoder: `(batch, width)` from the hidden states.
+/// The top of an encoder: `(batch, width)` from the first tokens' hidden states, of the same shape.
 pub struct Top {
     kind: Kind,
     width: usize,
@@ -86,18 +86,11 @@ impl Top {
     ///
     /// # Errors
     /// None in practice: our weights are what kernels take.
-    pub fn forward(
-        &self,
-        params: &Params,
-        hidden: &[f32],
-        input: &Input,
-        pass: &mut Pass<'_>,
-    ) -> Result<(Buffer, TopTape)> {
+    pub fn forward(&self, params: &Params, states: &[f32], pass: &mut Pass<'_>) -> Result<(Buffer, TopTape)> {
         let width = self.width;
-        let mut first = pass.buffer(input.batch() * width);
-        for (row, &start) in first.chunks_exact_mut(width).zip(&input.offsets) {
-            row.copy_from_slice(&hidden[start * width..(start + 1) * width]);
-        }
+        // A copy of its own: values of it may be dropped.
+        let mut first = pass.buffer(states.len());
+        first.copy_from_slice(states);
         let (features, saved) = match &self.kind {
             Kind::Dense(dense, activation, p) => {
                 if let Some(dropout) = pass.dropout(&self.place, *p) {

@@ -7,7 +7,7 @@ use crate::{Declarations, Origin, Result, WeightId};
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 
 /// What a block is.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ impl VisionBlock {
                 head_width,
                 scale: (1.0 / (head_width as f64).sqrt()) as f32,
                 mask: Mask::Full,
+                queries: Queries::All,
             },
             activation: spec.activation,
             gated: spec.gated,

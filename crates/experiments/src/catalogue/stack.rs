@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xexp_backbones::layers::{Block, BlockNames, BlockSpec, BlockTape, LayerNorm, Placement};
 use xexp_backbones::{Declarations, Grads, Input, Mode, Origin, Params, Pass, WeightId};
 use xexp_init::{Init, Seed, correction};
-use xexp_kernels::attention::Mask;
+use xexp_kernels::attention::{Mask, Queries};
 use xexp_kernels::{Activation, Buffer, Pool};
 
 use super::entropy_law::of_row;
@@ -262,7 +262,7 @@ impl Stack {
             if watch {
                 pass.tap = Some(&mut tap);
             }
-            let (y, tape) = block.forward(&self.params, &x, &self.input, &mut pass)?;
+            let (y, tape) = block.forward(&self.params, &x, &self.input, Queries::All, &mut pass)?;
             if watch {
                 let cosine = cosine(&x, width, tokens);
                 all.push(Seen { input: entering, logits, cosine, stream: second_moment(&y) });

@@ -3,7 +3,7 @@
 //! Sequences lie end to end without padding: sequence `s` is the rows `offsets[s]..offsets[s+1]`. `qkv
 //! (tokens, (heads + 2·kv_heads)·head_width)` holds queries, keys and values side by side, a head in `head_width` columns of
 //! its part. Keys and values may have fewer heads than queries; each then serves a group of consecutive query heads
-//! (Ainslie et al. 2023). `context (tokens, heads·head_width)` is `dropout(softmax(q kᵀ · scale + bias)) v`, head by head.
+//! (Ainslie et al. 2023). `context (tokens that ask, heads·head_width)` is `dropout(softmax(q kᵀ · scale + bias)) v`, head by head.
 //! Source: Vaswani et al. 2017, eq. 1. The probabilities are not kept: the backward pass recomputes them. They exist for a few
 //! queries at a time and for the keys that these see: memory grows with the length of a sequence, not with its square, and under
 //! a window so does the time.
@@ -13,7 +13,7 @@
 mod place;
 mod softmax;
 
-use self::place::Scratch;
+use self::place::{Place, Scratch};
 pub(crate) use self::softmax::softmax;
 use crate::Dropout;
 use crate::product::{Threads, View, multiply_into};
@@ -45,6 +45,16 @@ impl Mask {
     }
 }
 
+/// Which tokens of a sequence ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queries {
+    /// Each of them.
+    All,
+    /// The first alone, where no other one's context is wanted: the queries of others, and their gradients, are neither read
+    /// nor written.
+    First,
+}
+
 /// Terms added to the scaled logits. A sequence of `m ≤ n` tokens takes the first `m` rows and columns of each matrix.
 #[derive(Clone, Copy, Default)]
 pub struct Bias<'a> {
@@ -69,6 +79,8 @@ pub struct Attention {
     pub scale: f32,
     /// Visible keys.
     pub mask: Mask,
+    /// Tokens that ask.
+    pub queries: Queries,
 }
 
 /// A place in memory that several tasks write, each its own columns.
@@ -132,7 +144,7 @@ impl Attention {
                 // SAFETY: rows of sequence s, columns of head h: no other task has this pair, and `check` has made sure that
                 // they lie within `context`.
                 unsafe {
-                    let out = out.at((start + place.rows.start) * width + h * head);
+                    let out = out.at(self.context_row(start, &place) * width + h * head);
                     multiply_into(out, width, place.matrix(p), v, false, Threads::One);
                 }
             }
@@ -188,6 +200,14 @@ impl Attention {
         head * self.head_width
     }
 
+    /// The first row of a place's contexts, of the sequence that begins at row `start`.
+    fn context_row(&self, start: usize, place: &Place) -> usize {
+        match self.queries {
+            Queries::All => start + place.rows.start,
+            Queries::First => place.s,
+        }
+    }
+
     /// Some rows of the queries, keys or values of one head of the sequence that begins at `start`, `(rows, head_width)`.
     fn part<'a>(&self, qkv: &'a [f32], start: usize, rows: &Range<usize>, h: usize, part: Part) -> View<'a> {
         let packed = self.packed();
@@ -200,7 +220,11 @@ impl Attention {
         assert!(offsets.windows(2).all(|w| w[0] <= w[1]), "attention: offsets must not fall");
         assert!(!offsets.is_empty() && offsets[0] == 0, "attention: offsets start at 0");
         assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "attention: heads");
-        assert!(qkv == tokens * self.packed() && context == tokens * self.width(), "attention: lengths");
+        let asking = match self.queries {
+            Queries::All => tokens,
+            Queries::First => offsets.len() - 1,
+        };
+        assert!(qkv == tokens * self.packed() && context == asking * self.width(), "attention: lengths");
         if let Some(Bias { n, heads, sequences }) = bias {
             let longest = offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
             assert!(longest <= n, "attention: bias of {n} for a sequence of {longest}");

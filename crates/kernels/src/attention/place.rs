@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::softmax::{gradient, softmax};
-use super::{Attention, Bias, Given, Part, Shared};
+use super::{Attention, Bias, Given, Part, Queries, Shared};
 use crate::Dropout;
 use crate::product::{Threads, View, multiply, multiply_into};
 use std::ops::Range;
@@ -82,9 +82,13 @@ impl Attention {
     /// The places of one head of one sequence of `n` tokens, in order.
     pub(super) fn places(&self, (s, h): (usize, usize), n: usize) -> impl Iterator<Item = Place> + use<> {
         let mask = self.mask;
-        let queries = (ELEMENTS / n.max(1)).max(FEWEST);
-        (0..n).step_by(queries).map(move |first| {
-            let rows = first..n.min(first + queries);
+        let together = (ELEMENTS / n.max(1)).max(FEWEST);
+        let asking = match self.queries {
+            Queries::All => n,
+            Queries::First => n.min(1),
+        };
+        (0..asking).step_by(together).map(move |first| {
+            let rows = first..asking.min(first + together);
             // What a query sees begins and ends no earlier than what the one before it sees.
             let keys = mask.visible(rows.start, n).start..mask.visible(rows.end - 1, n).end;
             Place { s, h, rows, keys }
@@ -130,10 +134,12 @@ impl Attention {
         out: Shared,
     ) {
         let (start, n) = (given.offsets[s], given.offsets[s + 1] - given.offsets[s]);
-        // Keys and values of a group get their gradients from all its heads and all places of these. The first writes, if it has
-        // all keys; else zeros are there to add to.
+        // Keys and values of a group get their gradients from all its heads and all places of these. The first writes, if it is
+        // the only one of its head and has all keys; else zeros are there to add to.
         let mut add = !h.is_multiple_of(self.heads / self.kv_heads);
-        if !add && self.places((s, h), n).nth(1).is_some() {
+        let mut places = self.places((s, h), n);
+        let alone = places.next().is_some_and(|first| first.keys == (0..n)) && places.next().is_none();
+        if !add && !alone {
             for (row, part) in (start..start + n).flat_map(|row| [(row, Part::Key), (row, Part::Value)]) {
                 // SAFETY: a row of this task's own columns of `dqkv`.
                 unsafe {
@@ -163,7 +169,7 @@ impl Attention {
         let (h, count) = (place.h, place.keys.len());
         let (p, g) = (place.room(p), place.room(g));
         self.probabilities(qkv, start, place, bias, p);
-        let first = (start + place.rows.start) * width + h * head;
+        let first = self.context_row(start, place) * width + h * head;
         let dc = View::new(&dcontext[first..], place.rows.len(), head, width);
         let q = self.part(qkv, start, &place.rows, h, Part::Query);
         let [k, v] = [Part::Key, Part::Value].map(|part| self.part(qkv, start, &place.keys, h, part));

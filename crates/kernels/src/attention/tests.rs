@@ -130,9 +130,59 @@ fn forward_and_gradients_are_those_of_the_composed_form() {
     for mask in [Mask::Full, Mask::Causal, Mask::Near(2), Mask::Recent(3)] {
         for (heads, kv_heads) in [(3, 3), (4, 2), (4, 1)] {
             for (p, biased) in [(0.0, false), (0.4, false), (0.4, true)] {
-                let a = Attention { heads, kv_heads, head_width: 4, scale: 0.5, mask };
+                let a = Attention { heads, kv_heads, head_width: 4, scale: 0.5, mask, queries: Queries::All };
                 held_against_autograd(&a, &[0, 5, 5, 24, 25], p, biased);
             }
+        }
+    }
+}
+
+#[test]
+fn first_queries_alone_are_what_they_are_among_all() {
+    // 300 keys are more than one place has rows: of all, but not of one.
+    let offsets = [0, 5, 6, 306, 316];
+    let (tokens, n, heads, kv_heads) = (316, 300, 4, 2);
+    for mask in [Mask::Full, Mask::Causal, Mask::Near(2), Mask::Recent(3)] {
+        for biased in [false, true] {
+            let all = Attention { heads, kv_heads, head_width: 4, scale: 0.5, mask, queries: Queries::All };
+            let first = Attention { queries: Queries::First, ..all };
+            let width = all.width();
+            let (qkv, by_head) = (wave(tokens * all.packed(), 0.7), wave(heads * n * n, 0.17));
+            let bias = biased.then_some(Bias { n, heads: Some(&by_head[..]), sequences: None });
+            let dropout = Dropout { p: 0.4, key: [7, 8], step: 2 };
+            let run = |a: &Attention, dcontext: &[f32]| {
+                let mut context = vec![0.0; dcontext.len()];
+                // What nobody reads or writes is no number.
+                let (mut qkv, mut dqkv) = (qkv.clone(), vec![f32::NAN; qkv.len()]);
+                if a.queries == Queries::First {
+                    let others = (0..tokens).filter(|row| !offsets.contains(row));
+                    others.for_each(|row| qkv[row * a.packed()..][..width].fill(f32::NAN));
+                }
+                let mut dbias = vec![0.0; by_head.len()];
+                a.forward(&qkv, &offsets, bias, Some(&dropout), &mut context);
+                let slot = biased.then_some(&mut dbias[..]);
+                a.backward(dcontext, &qkv, &offsets, (bias, slot), Some(&dropout), &mut dqkv);
+                (context, dqkv, dbias)
+            };
+            let of_first = wave(4 * width, 0.31);
+            let mut of_all = vec![0.0; tokens * width];
+            for (row, &start) in of_first.chunks_exact(width).zip(&offsets) {
+                of_all[start * width..][..width].copy_from_slice(row);
+            }
+            let (theirs, ours) = (run(&all, &of_all), run(&first, &of_first));
+            // Sums of at most 300 weights that add to one, times values of size one: a few ulp of one.
+            let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-6);
+            for (s, &start) in offsets[..4].iter().enumerate() {
+                assert!(near(&ours.0[s * width..][..width], &theirs.0[start * width..]), "{mask:?}");
+            }
+            for (row, (ours, theirs)) in
+                ours.1.chunks_exact(all.packed()).zip(theirs.1.chunks_exact(all.packed())).enumerate()
+            {
+                assert!(near(&ours[width..], &theirs[width..]), "{mask:?}: keys and values of {row}");
+                let asks = offsets.contains(&row);
+                assert!(if asks { near(ours, theirs) } else { ours[..width].iter().all(|v| v.is_nan()) });
+            }
+            assert!(near(&ours.2, &theirs.2), "{mask:?}: bias");
         }
     }
 }
@@ -141,7 +191,7 @@ fn forward_and_gradients_are_those_of_the_composed_form() {
 fn a_sequence_of_several_places_is_one_sequence() {
     // 65536 / 300 = 218 queries at a time, and 32 under a window.
     for mask in [Mask::Full, Mask::Causal, Mask::Near(40), Mask::Recent(50)] {
-        let a = Attention { heads: 2, kv_heads: 1, head_width: 4, scale: 0.5, mask };
+        let a = Attention { heads: 2, kv_heads: 1, head_width: 4, scale: 0.5, mask, queries: Queries::All };
         assert!(a.places((0, 0), 300).count() > 1);
         for biased in [false, true] {
             held_against_autograd(&a, &[0, 300, 310], 0.4, biased);
@@ -152,7 +202,7 @@ fn a_sequence_of_several_places_is_one_sequence() {
 #[test]
 fn places_hold_every_pair_that_sees_each_other_and_grow_with_the_length_alone() {
     for mask in [Mask::Full, Mask::Causal, Mask::Near(64), Mask::Recent(128)] {
-        let a = Attention { heads: 1, kv_heads: 1, head_width: 4, scale: 0.5, mask };
+        let a = Attention { heads: 1, kv_heads: 1, head_width: 4, scale: 0.5, mask, queries: Queries::All };
         let areas = [2048, 8192].map(|n| {
             let (mut next, mut largest, mut all) = (0, 0, 0);
             for place in a.places((0, 0), n) {

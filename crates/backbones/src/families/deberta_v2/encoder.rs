@@ -135,7 +135,8 @@ impl Network for Deberta {
             }
             hidden = y;
         }
-        let features = self.top.as_ref().map(|top| graph.top(top, &hidden)).transpose()?;
+        let first = graph.first_tokens(&hidden);
+        let features = self.top.as_ref().map(|top| graph.top(top, &first)).transpose()?;
         Ok(Outputs { hidden, features })
     }
 

@@ -6,7 +6,7 @@ use crate::{Declarations, Network, Origin, Outputs, Result, WeightId};
 use std::sync::Arc;
 use xexp_init::{Init, Layer};
 use xexp_kernels::Activation;
-use xexp_kernels::attention::{Attention, Mask};
+use xexp_kernels::attention::{Attention, Mask, Queries};
 
 /// Which hidden states a text is read by.
 pub enum Pooling {
@@ -183,6 +183,7 @@ impl Block {
                 head_width,
                 scale: (1.0 / (head_width as f64).sqrt()) as f32,
                 mask,
+                queries: Queries::All,
             },
             rotary,
             mlp_norm: norm(declared, "mlp_norm"),
