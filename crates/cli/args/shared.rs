@@ -29,7 +29,7 @@ pub struct Shared {
     /// The seed of everything random.
     #[arg(long, env = "XEXP_SEED", value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// The number of examples in a batch.
+    /// The number of examples in a batch. Where nothing is trained, short texts are put together up to 4,096 tokens.
     #[arg(long, env = "XEXP_BATCH_SIZE", value_name = "N", default_value = "32")]
     pub batch_size: NonZeroUsize,
     /// The most tokens kept of a text [default: the smaller of the model's limit and 256].

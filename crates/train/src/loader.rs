@@ -129,13 +129,18 @@ impl Ahead {
     }
 }
 
-/// The samples in batches of at most `size`, each packed; the images of the next are loaded meanwhile.
+/// Tokens up to which short texts are put together: with fewer rows, weights are packed more often than they are worth. What a
+/// forward pass needs for so many is less than the weights of any encoder worth its name.
+const TOGETHER: usize = 4096;
+
+/// The samples in batches of `size`, each packed, or of more where texts are short; the images of the next are loaded meanwhile.
 pub(crate) fn batches(samples: &[Sample], size: usize) -> impl Iterator<Item = Result<Input>> {
     let loader = Loader::new(samples);
-    let mut parts = samples.chunks(size.max(1));
+    let mut rest = samples;
     let mut begin = move || {
-        let part = parts.next()?;
-        Some((part, loader.begin(part.iter().map(|sample| (sample, None)))))
+        let (part, others) = rest.split_at(together(rest, size));
+        rest = others;
+        (!part.is_empty()).then(|| (part, loader.begin(part.iter().map(|sample| (sample, None)))))
     };
     let mut ahead = begin();
     std::iter::from_fn(move || {
@@ -143,6 +148,19 @@ pub(crate) fn batches(samples: &[Sample], size: usize) -> impl Iterator<Item = R
         ahead = begin();
         Some(current.finish().and_then(|images| pack_with(part.iter(), &images)).map(|(input, _)| input))
     })
+}
+
+/// How many of the first samples make a batch.
+fn together(samples: &[Sample], size: usize) -> usize {
+    let mut tokens = 0;
+    let short = samples.iter().take_while(|sample| match &sample.content {
+        Content::Text { ids, .. } => {
+            tokens += ids.len();
+            tokens <= TOGETHER
+        }
+        Content::Image { .. } => false,
+    });
+    short.count().max(size.max(1)).min(samples.len())
 }
 
 #[cfg(test)]
@@ -199,6 +217,26 @@ mod tests {
         let loader = Loader::with_threads(2);
         let ahead = loader.begin(samples([0.0, -2.0].into_iter()).iter().map(|sample| (sample, None)));
         assert!(catch_unwind(AssertUnwindSafe(|| ahead.finish())).is_err());
+    }
+
+    #[test]
+    fn short_texts_are_put_together_and_every_sample_comes_once() {
+        // Lengths, the asked size, and the batches by hand: at most 4096 tokens, or as many as asked for.
+        let cases: [(&[usize], usize, &[usize]); 5] = [
+            (&[2; 7], 3, &[7]),
+            (&[2048, 2048, 1, 5000, 3], 1, &[2, 1, 1, 1]),
+            (&[3000; 5], 2, &[2, 2, 1]),
+            (&[1; 5000], 32, &[4096, 904]),
+            (&[], 4, &[]),
+        ];
+        for (lengths, size, expected) in cases {
+            let texts: Vec<Sample> =
+                lengths.iter().map(|&length| Sample::text(vec![7; length], vec![0; length], 0)).collect();
+            let inputs: Vec<Input> = batches(&texts, size).map(|input| input.unwrap()).collect();
+            let found: Vec<usize> = inputs.iter().map(Input::batch).collect();
+            assert_eq!(found, expected, "{size}");
+            assert_eq!(inputs.iter().map(Input::tokens).sum::<usize>(), lengths.iter().sum());
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) const COLUMNS: usize = 32;
 const VECTOR: usize = 16;
 /// Rows that packing asks for before it comes to them.
 const AHEAD: usize = 8;
+/// Values along a column that packing asks for before it comes to them.
+const FURTHER: usize = 64;
 
 /// Sixteen lanes from the first `count` values that lie together along the inner dimension; what is missing is zero.
 #[inline]
@@ -191,8 +193,11 @@ pub(super) unsafe fn pack_along<const V: usize>(
         for half in (0..COLUMNS).step_by(VECTOR) {
             let mut rows = [_mm512_setzero_si512(); VECTOR];
             for (i, row) in rows.iter_mut().enumerate().take(across.saturating_sub(half)) {
+                let at = from.wrapping_add((half + i) * stride + k);
+                // Columns are more streams than the processor follows by itself.
+                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(FURTHER).cast());
                 // SAFETY: within the column.
-                *row = unsafe { along::<V>(from.wrapping_add((half + i) * stride + k), depth - k) };
+                *row = unsafe { along::<V>(at, depth - k) };
             }
             for (p, row) in transposed(rows).into_iter().enumerate() {
                 let at = to.wrapping_add((k / V + p) * COLUMNS + half);
