@@ -22,23 +22,43 @@ class Measured(NamedTuple):
     memory: float
 
 
+def started(command: list, threads: int) -> subprocess.Popen:
+    """Starts a command of either side with so many threads."""
+    counts = {name: str(threads) for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return subprocess.Popen(
+        [str(word) for word in command], cwd=ours.ROOT, env=os.environ | counts | {"TOKENIZERS_PARALLELISM": "true"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def until(command: list, threads: int, table: Path) -> Measured:
+    """Runs a command until the table that it writes has a row below its header, and ends it there."""
+    table.unlink(missing_ok=True)
+    began = time.perf_counter()
+    with started(command, threads) as child:
+        while not (table.is_file() and table.read_bytes().count(b"\n") > 1):
+            if child.poll() is not None:
+                raise SystemExit(f"exit code {child.returncode} before {table.name} had a row: {command}")
+            time.sleep(PAUSE)
+        seconds = time.perf_counter() - began
+        memory = high_water(child)
+        child.kill()
+        child.communicate()
+    return Measured("", seconds, memory)
+
+
 def measured(command: list, threads: int) -> Measured:
     """Runs a command of either side with so many threads; a failure ends the benchmark."""
-    counts = {name: str(threads) for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    line = [str(word) for word in command]
     peak = [0.0]
     began = time.perf_counter()
-    with subprocess.Popen(
-        line, cwd=ours.ROOT, env=os.environ | counts | {"TOKENIZERS_PARALLELISM": "true"}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, text=True,
-    ) as child:  # fmt: skip
+    with started(command, threads) as child:
         watcher = threading.Thread(target=watch, args=(child, peak))
         watcher.start()
         output, _ = child.communicate()
         seconds = time.perf_counter() - began
         watcher.join()
     if child.returncode != 0:
-        raise SystemExit(f"exit code {child.returncode}: {' '.join(line)}")
+        raise SystemExit(f"exit code {child.returncode}: {' '.join(map(str, command))}")
     return Measured(output, seconds, peak[0])
 
 
@@ -47,12 +67,16 @@ def watch(child: subprocess.Popen, peak: list[float]) -> None:
 
     What `wait4` reports would do for large processes only: it begins with the size of the process that started this one.
     """
-    status = Path(f"/proc/{child.pid}/status")
     while child.returncode is None:
-        try:
-            marks = [row.split()[1] for row in status.read_text(encoding="utf-8").splitlines() if row.startswith("VmHWM:")]
-        except OSError:
-            return
-        # Linux counts in KiB. A process that has ended has no mark any more.
-        peak[0] = max([peak[0], *(int(mark) * 1024 / 1e6 for mark in marks)])
+        peak[0] = max(peak[0], high_water(child))
         time.sleep(PAUSE)
+
+
+def high_water(child: subprocess.Popen) -> float:
+    """The mark in MB; 0 of a process that has ended."""
+    try:
+        rows = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    # Linux counts in KiB.
+    return max([int(row.split()[1]) * 1024 / 1e6 for row in rows if row.startswith("VmHWM:")], default=0.0)
