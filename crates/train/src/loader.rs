@@ -235,7 +235,7 @@ mod tests {
             let inputs: Vec<Input> = batches(&texts, size).map(|input| input.unwrap()).collect();
             let found: Vec<usize> = inputs.iter().map(Input::batch).collect();
             assert_eq!(found, expected, "{size}");
-            assert_eq!(inputs.iter().map(Input::tokens).sum::<usize>(), lengths.iter().sum());
+            assert_eq!(inputs.iter().map(Input::tokens).sum::<usize>(), lengths.iter().sum::<usize>());
         }
     }
 

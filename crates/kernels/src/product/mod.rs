@@ -158,6 +158,9 @@ unsafe fn multiply_rounded(
             Precision::F32 if avx512::pays(a, b) => {
                 return unsafe { avx512::multiply::<1>(out, (a, b), start, threads) };
             }
+            Precision::F32 if threads == Threads::One && avx512::small::pays(a, b) => {
+                return unsafe { avx512::small::multiply(out, (a, b), start) };
+            }
             Precision::F32 => {}
             Precision::Bf16 => return unsafe { avx512::multiply::<2>(out, (a, b), start, threads) },
         }
@@ -307,25 +310,22 @@ mod tests {
                 let a = if turned & 1 == 0 { View::new(&a, m, k, k) } else { View::new(&a, k, m, m).t() };
                 let b = if turned & 2 == 0 { View::new(&b, k, n, n) } else { View::new(&b, n, k, k).t() };
                 let starts = [(Start::Zero, 0.0), (Start::Output, 5.0), (Start::Row(&row), 0.0)];
-                // By our own kernels, where they are, and by the crate.
-                let ways = [
-                    (Threads::One, true),
-                    (Threads::Pool, true),
-                    (Threads::One, false),
-                    (Threads::Pool, false),
-                ];
-                for ((start, first), (threads, own)) in
-                    starts.into_iter().flat_map(|start| ways.map(|way| (start, way)))
+                let ways =
+                    [Threads::One, Threads::Pool].map(|threads| [(threads, 0), (threads, 1), (threads, 2)]);
+                for ((start, first), (threads, way)) in starts
+                    .into_iter()
+                    .flat_map(|start| ways.into_iter().flatten().map(move |way| (start, way)))
                 {
                     let mut out = vec![5.0; m * (n + 3)];
                     let place = (out.as_mut_ptr(), n + 3);
                     // SAFETY: the output has `m` rows of `n + 3`, the operands their sizes.
                     unsafe {
-                        match own {
+                        // By our own kernels, where they are, and by the crate.
+                        match way {
                             #[cfg(target_arch = "x86_64")]
-                            true if avx512::is_there() => {
-                                avx512::multiply::<1>(place, (a, b), start, threads)
-                            }
+                            1 if avx512::is_there() => avx512::multiply::<1>(place, (a, b), start, threads),
+                            #[cfg(target_arch = "x86_64")]
+                            2 if avx512::is_there() => avx512::small::multiply(place, (a, b), start),
                             _ => single(place, (a, b), start, threads),
                         }
                     }

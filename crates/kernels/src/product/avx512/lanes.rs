@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 pub(super) const ROWS: usize = 14;
 /// Columns of a tile: two vectors.
 pub(super) const COLUMNS: usize = 32;
-const VECTOR: usize = 16;
+pub(super) const VECTOR: usize = 16;
 /// Rows that packing asks for before it comes to them.
 const AHEAD: usize = 8;
 /// Values along a column that packing asks for before it comes to them.
@@ -109,19 +109,69 @@ pub(super) unsafe fn tile<const V: usize, const R: usize>(
             }
         }
         for (i, sums) in sums.into_iter().enumerate() {
-            for (half, mut sum) in sums.into_iter().enumerate() {
-                let wanted = out.columns.saturating_sub(half * VECTOR).min(VECTOR);
-                let (mask, at) = (mask(wanted), out.at.wrapping_add(i * out.stride + half * VECTOR));
-                let addend = match out.addend {
-                    Addend::Zero => None,
-                    Addend::Output => Some(at.cast_const()),
-                    Addend::Row(values) => Some(values.wrapping_add(half * VECTOR)),
-                };
-                if let Some(addend) = addend {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, addend));
+            store(sums, i, out);
+        }
+    }
+}
+
+/// `R × 16·H` (or fewer columns) of the output: the sum over `lanes` lanes of `a` and of rows of `b` that lie `stride` apart, as they
+/// are.
+///
+/// # Safety
+/// All lanes of `a`, the output's columns of so many rows of `b` and the output's elements must be there and, those of the output,
+/// nobody else's.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn strip<const R: usize, const H: usize>(
+    a: Left,
+    (b, stride): (*const f32, usize),
+    lanes: usize,
+    out: Place,
+) {
+    let masks: [__mmask16; H] = std::array::from_fn(|half| mask(out.columns.saturating_sub(half * VECTOR)));
+    let mut sums = [[_mm512_setzero_ps(); H]; R];
+    // SAFETY: vouched for by the caller.
+    unsafe {
+        for p in 0..lanes {
+            let row = b.wrapping_add(p * stride);
+            let b: [__m512; H] = std::array::from_fn(|half| {
+                _mm512_maskz_loadu_ps(masks[half], row.wrapping_add(half * VECTOR))
+            });
+            let column = a.at.add(p * a.lane);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let a = _mm512_castsi512_ps(_mm512_set1_epi32(*column.add(i * a.row) as i32));
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = _mm512_fmadd_ps(a, b, *sum);
                 }
-                _mm512_mask_storeu_ps(at, mask, sum);
             }
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            store(sums, i, out);
+        }
+    }
+}
+
+/// Writes the sums of a row of a tile.
+///
+/// # Safety
+/// The row's elements of the output must be there and nobody else's, and those of the addend there.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store<const H: usize>(sums: [__m512; H], row: usize, out: Place) {
+    for (half, mut sum) in sums.into_iter().enumerate() {
+        let mask = mask(out.columns.saturating_sub(half * VECTOR));
+        let at = out.at.wrapping_add(row * out.stride + half * VECTOR);
+        let addend = match out.addend {
+            Addend::Zero => None,
+            Addend::Output => Some(at.cast_const()),
+            Addend::Row(values) => Some(values.wrapping_add(half * VECTOR)),
+        };
+        // SAFETY: masked to the columns, which the caller vouches for.
+        unsafe {
+            if let Some(addend) = addend {
+                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, addend));
+            }
+            _mm512_mask_storeu_ps(at, mask, sum);
         }
     }
 }
@@ -179,7 +229,7 @@ pub(super) unsafe fn pack_across<const V: usize>(
 }
 
 /// Packs columns of the inner dimension into a panel of [`COLUMNS`]: `across` of them (at most a panel), `stride` apart, of `depth`
-/// values each. Lane `p` of column `i` goes to `32·p + i`; columns that are missing become zeros.
+/// values each. Lane `p` of column `i` goes to `32·p + i`; of a vector's columns those that are missing become zeros.
 ///
 /// # Safety
 /// The values must be there, and room for [`COLUMNS`] lanes for every `V` values, rounded up to sixteen.
@@ -190,7 +240,7 @@ pub(super) unsafe fn pack_along<const V: usize>(
     to: *mut u32,
 ) {
     for k in (0..depth).step_by(V * VECTOR) {
-        for half in (0..COLUMNS).step_by(VECTOR) {
+        for half in (0..across).step_by(VECTOR) {
             let mut rows = [_mm512_setzero_si512(); VECTOR];
             for (i, row) in rows.iter_mut().enumerate().take(across.saturating_sub(half)) {
                 let at = from.wrapping_add((half + i) * stride + k);

@@ -10,6 +10,7 @@
 
 mod lanes;
 mod scratch;
+pub(super) mod small;
 
 use self::lanes::{Addend, COLUMNS, Left, Place, ROWS, pack_across, pack_along, round, tile};
 use super::{Start, Threads, View};
@@ -192,12 +193,7 @@ impl<const V: usize> Job<'_, V> {
                 // SAFETY: within the operand and the scratch memory.
                 let left = unsafe { self.left(&rows, (k, depth), scratch) };
                 for panel in panels.clone() {
-                    let addend = match self.start {
-                        _ if block > 0 => Addend::Output,
-                        Start::Zero => Addend::Zero,
-                        Start::Output => Addend::Output,
-                        Start::Row(row) => Addend::Row(row.as_ptr().wrapping_add(panel * COLUMNS)),
-                    };
+                    let addend = addend(self.start, panel * COLUMNS, block);
                     let b = packed.at((number * self.panels + panel) * self.panel(COLUMNS));
                     for (first, row) in rows.clone().step_by(ROWS).enumerate() {
                         let columns = (self.b.columns - panel * COLUMNS).min(COLUMNS);
@@ -240,6 +236,16 @@ impl<const V: usize> Job<'_, V> {
             pack_across::<V>((from, column_stride), size, to, (ROWS, self.panel(ROWS)));
         }
         Panels { at: to, panel: self.panel(ROWS), place: Left { at: to, row: 1, lane: ROWS } }
+    }
+}
+
+/// What the sums of a block are added to, from a column on.
+fn addend(start: Start<'_>, column: usize, block: usize) -> Addend {
+    match start {
+        _ if block > 0 => Addend::Output,
+        Start::Zero => Addend::Zero,
+        Start::Output => Addend::Output,
+        Start::Row(row) => Addend::Row(row.as_ptr().wrapping_add(column)),
     }
 }
 
