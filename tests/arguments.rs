@@ -6,8 +6,20 @@ use tempfile::TempDir;
 
 use crate::program::xexp;
 
-const COMMANDS: [&str; 10] =
-    ["finetune", "predict", "evaluate", "list", "run", "check", "report", "doctor", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "finetune",
+    "predict",
+    "evaluate",
+    "compare",
+    "config",
+    "list",
+    "run",
+    "check",
+    "report",
+    "doctor",
+    "completions",
+    "man",
+];
 
 /// A folder with an empty model folder and an empty training file: enough to pass for input until
 /// somebody reads it.

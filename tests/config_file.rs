@@ -77,3 +77,67 @@ fn a_missing_file_exits_with_2() {
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("--config no-such.toml: cannot read the file"), "{}", outcome.stderr);
 }
+
+#[test]
+fn what_a_command_line_comes_to_is_shown_with_its_origins_and_reads_back() {
+    let file = NamedTempFile::with_suffix(".toml").unwrap();
+    std::fs::write(file.path(), "epochs = 7\nlr = '3e-4'\nseed = 5\ncolumns = ['text', 'label']\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let show = |more: &[&str]| {
+        let arguments = [&["config", "show", "--origin", "finetune"], more].concat();
+        let outcome = outcome(command(&arguments).env("XEXP_SEED", "6"));
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        outcome.stdout
+    };
+    let shown = show(&["--config", path, "--warmup", "0.25", "--quiet", "--train=a, \"b\".csv"]);
+    for line in [
+        "epochs = 7  # file",
+        "lr = \"3e-4\"  # file",
+        "seed = 6  # environment: XEXP_SEED",
+        "columns = [\"text\", \"label\"]  # file",
+        "warmup = 0.25  # flag",
+        "quiet = true  # flag",
+        "resume = false  # default",
+        "batch_size = 32  # default",
+        "train = 'a, \"b\".csv'  # flag",
+        "# valid is not set",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+    }
+    assert!(!shown.contains("\nconfig"), "the file does not hold its own name: {shown}");
+    // What is shown says the same again, now all from a file.
+    let again = NamedTempFile::with_suffix(".toml").unwrap();
+    std::fs::write(again.path(), &shown).unwrap();
+    let values = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
+    assert_eq!(values(&show(&["--config", again.path().to_str().unwrap()])), values(&shown));
+}
+
+#[test]
+fn the_schema_has_every_key_and_no_other() {
+    let schema = outcome(&mut command(&["config", "schema", "finetune"]));
+    assert_eq!((schema.code, schema.stderr.as_str()), (Some(0), ""));
+    let schema: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    let properties = schema["properties"].as_object().unwrap();
+    let shown = outcome(&mut command(&["config", "show", "finetune"])).stdout;
+    let mut keys: Vec<&str> =
+        shown.lines().map(|line| line.trim_start_matches("# ").split(' ').next().unwrap()).collect();
+    let mut found: Vec<&str> = properties.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(keys, found);
+    assert_eq!(properties["quiet"]["type"], "boolean");
+    assert_eq!(properties["batch_size"]["default"], "32");
+    assert!(properties["schedule"]["enum"].as_array().unwrap().iter().any(|name| name == "cosine"));
+    assert!(properties.values().all(|property| property["description"].is_string()));
+}
+
+#[test]
+fn a_command_without_a_config_file_is_refused() {
+    for arguments in [&["config", "show", "doctor"][..], &["config", "schema", "finetun"]] {
+        let refused = outcome(&mut command(arguments));
+        assert_eq!(refused.code, Some(2));
+        let message = refused.stderr;
+        assert!(message.contains("that takes --config") && message.contains("finetune"), "{message}");
+    }
+}

@@ -13,6 +13,8 @@ mod backbones;
 mod bad_input;
 /// Bundled models and data.
 mod bundled;
+/// `xexp compare`: runs against each other.
+mod compare;
 /// `--config`: what wins over what, and mistakes with their line.
 mod config_file;
 /// `xexp doctor`, for people and for programs.

@@ -48,6 +48,74 @@ fn predictions_are_the_largest_logit_and_its_share() {
 }
 
 #[test]
+fn a_fitted_temperature_changes_how_sure_predictions_are_and_nothing_else() {
+    let stage = trained();
+    let calibration = &stage.json("out/results.json")["calibration"];
+    assert_eq!(calibration["split"], "test");
+    let fitted = &calibration["fitted"];
+    let temperature = fitted["temperature"].as_f64().unwrap();
+    let plain = objects(&predict(&stage, "test.csv", &[]).stdout);
+    let outcome = predict(&stage, "test.csv", &["--temperature", "fitted"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let cooled = objects(&outcome.stdout);
+    let mut loss = 0.0;
+    for ((plain, cooled), sentence) in plain.iter().zip(&cooled).zip(sentences("test", TEST)) {
+        assert_eq!((&plain["label"], &plain["logits"]), (&cooled["label"], &cooled["logits"]));
+        let logits = cooled["logits"].as_array().unwrap();
+        let logits: Vec<f64> = logits.iter().map(|z| z.as_f64().unwrap() / temperature).collect();
+        let sum: f64 = logits.iter().map(|z| z.exp()).sum();
+        let most = logits.iter().copied().fold(f64::MIN, f64::max);
+        // Computed from f32 logits either way.
+        assert!((cooled["score"].as_f64().unwrap() - most.exp() / sum).abs() < 1e-6, "{cooled}");
+        let truth = TOPICS.iter().position(|(name, _)| *name == sentence.label).unwrap();
+        loss -= logits[truth] - sum.ln();
+    }
+    let found = fitted["loss"].as_f64().unwrap();
+    assert!((loss / TEST as f64 - found).abs() < 1e-5, "{loss}, {found}");
+}
+
+#[test]
+fn standard_input_is_labelled_line_by_line_or_as_the_format_says() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let stage = trained();
+    let piped = |text: &str, more: &[&str]| {
+        let base = ["predict", "--model", "out", "--input", "-", "--quiet"];
+        let mut command = stage.command(&[&base, more].concat());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        objects(&String::from_utf8(output.stdout).unwrap())
+    };
+    let texts: Vec<String> = sentences("test", TEST).into_iter().map(|s| s.text).collect();
+    let from_file = objects(&predict(&stage, "test.csv", &[]).stdout);
+    let logits = |lines: &[Value]| lines.iter().map(|line| line["logits"].clone()).collect::<Vec<_>>();
+    assert_eq!(logits(&piped(&(texts.join("\n") + "\n"), &[])), logits(&from_file));
+    let csv = stage.text("test.csv");
+    assert_eq!(piped(&csv, &["--data-format", "csv"]), from_file);
+}
+
+#[test]
+fn a_temperature_that_is_none_or_not_there_is_refused() {
+    let stage = trained();
+    for wrong in ["0", "-1", "nan", "inf", "warm"] {
+        let outcome = predict(&stage, "test.csv", &["--temperature", wrong]);
+        assert_eq!(outcome.code, Some(2), "{wrong}");
+        assert!(outcome.stderr.contains("positive number, or fitted"), "{}", outcome.stderr);
+    }
+    std::fs::write(stage.path("out/results.json"), r#"{"calibration": {"fitted": null}}"#).unwrap();
+    let refused = |stage: &Stage, expected: &str| {
+        let outcome = predict(stage, "test.csv", &["--temperature", "fitted"]);
+        assert_eq!(outcome.code, Some(2));
+        assert!(outcome.stderr.contains(expected) && outcome.stderr.contains("hint"), "{}", outcome.stderr);
+    };
+    refused(&stage, "calibration.fitted.temperature is null");
+    std::fs::remove_file(stage.path("out/results.json")).unwrap();
+    refused(&stage, "results.json");
+}
+
+#[test]
 fn predictions_need_no_labels_keep_ids_and_do_not_depend_on_the_batch() {
     let stage = trained();
     let rows: String = sentences("test", TEST)

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::saved::{Job, Model};
 use crate::stdout::{self, json};
-use crate::{scoring, signals};
+use crate::{predictions, scoring, signals};
 
 /// The arguments of `xexp evaluate`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -45,12 +45,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         eprintln!("{receipt}");
     }
     let samples = prepared.labelled(&data, &labels)?;
-    let Some(scores) = scoring::score(&classifier, &samples, &names, &args.shared, "test", &stop)? else {
-        return Ok(Exit::Interrupted);
-    };
-    let object = json(&scores)?;
+    let scored = scoring::score(&classifier, &samples, &names, &args.shared, "test", &stop)?;
+    let Some(scored) = scored else { return Ok(Exit::Interrupted) };
+    let scores = &scored.scores;
+    let object = json(scores)?;
     if let Some(folder) = &job.output {
         atomic::write(folder.join("data.json"), crate::stdout::json(&receipt)?)?;
+        atomic::write(folder.join(predictions::FILE), predictions::table(&data, &scored, &names)?)?;
         atomic::write(folder.join("results.json"), &object)?;
     }
     match args.shared.format {

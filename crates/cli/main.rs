@@ -6,6 +6,7 @@
 mod args;
 mod backbone;
 mod cli;
+mod compare;
 mod completions;
 mod config;
 mod device;
@@ -24,6 +25,7 @@ mod output;
 mod photo;
 mod places;
 mod predict;
+mod predictions;
 mod pretrain;
 mod progress;
 mod provenance;
@@ -63,6 +65,8 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Finetune(args) => finetune::run(&args),
         Action::Predict(args) => predict::run(&args),
         Action::Evaluate(args) => evaluate::run(&args),
+        Action::Compare(args) => compare::run(&args),
+        Action::Config(args) => config::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
         Action::List(args) => lab::list::run(&args),

@@ -1,6 +1,6 @@
 //! What predict and evaluate begin with: a saved model, a file, perhaps an output folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use xexp_heads::Classifier;
 
@@ -8,7 +8,7 @@ use crate::args::{Reading, Shared};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::output::{self, Existing};
-use crate::{device, image_size, places};
+use crate::{device, hub, image_size, places};
 
 /// Where everything is, once the arguments have been held against this machine.
 pub struct Job {
@@ -56,6 +56,14 @@ impl Job {
             output::prepare(folder, if shared.overwrite { Existing::Overwrite } else { Existing::Refuse })?;
         }
         Ok(Job { model, data, output })
+    }
+
+    /// The model's folder on this machine; `None` of a bundled one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.model {
+            places::Model::Folder(path) | places::Model::Hub(hub::Model { folder: path, .. }) => Some(path),
+            places::Model::Bundled(_) => None,
+        }
     }
 
     /// Opens the model.

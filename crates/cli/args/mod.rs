@@ -5,6 +5,7 @@
 //! - [`Corpus`]: texts without labels, and how weights are saved
 //! - [`Course`]: how the steps of a training run go
 //! - [`Reading`]: how a data file is read
+//! - [`Temperature`]: what logits are divided by
 //! - [`number`]: parsers for numbers with a range
 
 mod augmentation;
@@ -14,6 +15,7 @@ pub mod number;
 mod reading;
 mod save_dtype;
 mod shared;
+mod temperature;
 
 pub use augmentation::Augmentation;
 pub use corpus::Corpus;
@@ -21,3 +23,4 @@ pub use course::Course;
 pub use reading::{DataFormat, OnBadRow, Reading};
 pub use save_dtype::SaveDtype;
 pub use shared::{Format, Shared};
+pub use temperature::Temperature;

@@ -35,6 +35,13 @@ pub struct Reading {
     pub on_bad_row: OnBadRow,
 }
 
+impl Reading {
+    /// The same with one text a line, where no format is said.
+    pub fn or_lines(&self) -> Self {
+        Reading { data_format: self.data_format.or(Some(DataFormat::Txt)), ..self.clone() }
+    }
+}
+
 /// A format of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,7 +1,9 @@
 //! `xexp finetune`: a new head on a pretrained backbone, trained on labelled texts or images.
 
 mod args;
+mod calibration;
 mod data;
+mod errors;
 mod head;
 mod probe;
 mod published;
@@ -9,6 +11,7 @@ mod push;
 mod report;
 mod results;
 mod save;
+mod trainer_state;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +31,8 @@ use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
-use crate::{image_size, places, provenance, scoring, signals, stdout};
+use crate::{image_size, places, predictions, provenance, scoring, signals, stdout};
+use calibration::Calibration;
 use data::Examples;
 use results::Results;
 
@@ -223,14 +227,22 @@ fn fit(
     let Some(valid) = score(&examples.valid, "valid")? else { return interrupted() };
     let test = match &examples.test {
         Some(test) => match score(test, "test")? {
-            Some(scores) => Some(scores),
+            Some(scored) => Some(scored),
             None => return interrupted(),
         },
         None => None,
     };
+    let calibration = Calibration::new(&valid, test.as_ref(), classes)?;
+    let (scored, data) = match (&test, &examples.test) {
+        (Some(scored), Some(part)) => (scored, &part.data),
+        _ => (&valid, &examples.valid.data),
+    };
+    let wrong = errors::most_confident(data, scored, examples.labels.names())?;
+    write(predictions::FILE, predictions::table(data, scored, examples.labels.names())?)?;
     let sha256 = save::model(plan, folder, &classifier, &examples, args.save_dtype.stored())?;
-    let results = Results::new(args, plan, &examples, &head, &trained, (valid, test), sha256);
-    save::reports(args, plan, (folder.family, &load), &head, &examples, &results)?;
+    let scores = (valid.scores, test.map(|test| test.scores), calibration);
+    let results = Results::new(args, plan, &examples, &head, &trained, scores, sha256);
+    save::reports(args, plan, (folder.family, &load), &head, &examples, (&results, wrong))?;
     // Written last: a folder with results.json is a finished run.
     write("results.json", stdout::json(&results)?)?;
     save::clear_checkpoints(plan)?;

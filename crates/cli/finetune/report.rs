@@ -3,8 +3,8 @@
 use xexp_backbones::checkpoint::LoadReport;
 use xexp_backbones::families::{Family, Modality};
 use xexp_heads::HeadPlan;
-use xexp_report::plot::{HeatMap, LineChart, Reliability, Series};
-use xexp_report::{Block, Card, HeadNumbers, History, Metric, Page, Row, Section, Task};
+use xexp_report::plot::{Bin, HeatMap, LineChart, Reliability, Series};
+use xexp_report::{Block, Card, HeadNumbers, Metric, Page, Row, Section, Table, Task};
 use xexp_train::metrics::Scores;
 
 use super::args::Backbone;
@@ -124,16 +124,15 @@ fn notes(split: &str, examples: &Examples) -> Vec<String> {
 /// The report as one HTML file.
 ///
 /// # Errors
-/// A history that cannot be read back.
+/// None in practice: the tables are well formed.
 pub fn page(
-    plan: &Plan,
-    load: &LoadReport,
-    head: &HeadPlan,
+    (load, head): (&LoadReport, &HeadPlan),
     examples: &Examples,
     results: &Results,
+    wrong: Option<Table>,
+    history: &[Row],
 ) -> Result<String, Failure> {
     let (split, scores) = reported(results);
-    let history = History::read(plan.output.join("metrics.csv"))?;
     let mut outcome = vec![Block::Table(format!("On the {split} examples"), scores.table()?)];
     outcome.push(Block::Table("By class".to_string(), scores.class_table()?));
     if scores.confusion.len() <= PLOTTED_CLASSES {
@@ -142,8 +141,19 @@ pub fn page(
             HeatMap { title: "Truth by prediction".to_string(), labels, counts: scores.confusion.clone() };
         outcome.push(Block::Plot(map.svg()?));
     }
-    let bins = Reliability { title: "Confidence and accuracy".to_string(), bins: scores.reliability.clone() };
-    outcome.push(Block::Plot(bins.svg()?));
+    match wrong {
+        Some(wrong) => outcome.push(Block::Table("Wrong, the surest first".to_string(), wrong)),
+        None => outcome.push(Block::Text("No example is labelled wrong.".to_string())),
+    }
+    let bins =
+        |title: &str, bins: &[Bin]| Reliability { title: title.to_string(), bins: bins.to_vec() }.svg();
+    let mut sure = vec![
+        Block::Text(results.calibration.to_string()),
+        Block::Plot(bins("Confidence and accuracy", &scores.reliability)?),
+    ];
+    if let Some(fitted) = &results.calibration.fitted {
+        sure.push(Block::Plot(bins("The same at the fitted temperature", &fitted.reliability)?));
+    }
     let section = |heading: &str, blocks| Section { heading: heading.to_string(), blocks };
     let page = Page {
         title: "Fine-tuning report".to_string(),
@@ -153,7 +163,8 @@ pub fn page(
         ),
         sections: vec![
             section("Results", outcome),
-            section("Course", vec![Block::Plot(curves(&history).svg())]),
+            section("Calibration", sure),
+            section("Course", vec![Block::Plot(curves(history).svg())]),
             section("Head plan", vec![Block::Code(head.to_string())]),
             section("Data", vec![Block::Code(examples.receipt.to_string())]),
             section("Weights", vec![Block::Text(load.to_string())]),

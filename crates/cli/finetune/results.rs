@@ -8,6 +8,7 @@ use xexp_heads::HeadPlan;
 use xexp_train::metrics::Scores;
 
 use super::args::Strategy;
+use super::calibration::Calibration;
 use super::data::Examples;
 use super::training::Trained;
 use super::{Args, Plan};
@@ -43,6 +44,8 @@ pub struct Results {
     /// Scores on the test examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Scores>,
+    /// How sure the model is, and how sure it should be.
+    pub calibration: Calibration,
     /// How the head began.
     pub head: Head,
     /// What computed.
@@ -80,7 +83,7 @@ impl Results {
         examples: &Examples,
         head: &HeadPlan,
         trained: &Trained,
-        (valid, test): (Scores, Option<Scores>),
+        (valid, test, calibration): (Scores, Option<Scores>, Calibration),
         weights_sha256: String,
     ) -> Self {
         Results {
@@ -96,6 +99,7 @@ impl Results {
             head_lr: trained.lr.1,
             valid,
             test,
+            calibration,
             head: Head {
                 init: head.init.clone(),
                 std: head.std,

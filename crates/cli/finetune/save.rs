@@ -8,12 +8,12 @@ use xexp_backbones::families::Family;
 use xexp_backbones::folder::Folder;
 use xexp_data::Labels;
 use xexp_heads::{Classifier, HeadPlan};
-use xexp_report::atomic;
+use xexp_report::{History, Table, atomic};
 use xexp_train::Checkpoints;
 
 use super::data::Examples;
 use super::results::Results;
-use super::{Args, Plan, published, report};
+use super::{Args, Plan, published, report, trainer_state};
 use crate::failure::Failure;
 use crate::provenance;
 use crate::stdout::json;
@@ -93,7 +93,7 @@ pub fn model(
     Ok(hash)
 }
 
-/// Writes the manifest, the model card and the report.
+/// Writes the manifest, the course, the model card and the report.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -103,12 +103,14 @@ pub fn reports(
     (family, load): (&Family, &LoadReport),
     head: &HeadPlan,
     examples: &Examples,
-    results: &Results,
+    (results, wrong): (&Results, Option<Table>),
 ) -> Result<(), Failure> {
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
     write("run.json", json(&manifest(args, plan, load, examples)?)?)?;
+    let history = History::read(plan.output.join("metrics.csv"))?;
+    write("trainer_state.json", json(&trainer_state::of(args, results, &history))?)?;
     write("README.md", report::card(args, plan, family, examples, results)?)?;
-    write("report.html", report::page(plan, load, head, examples, results)?)?;
+    write("report.html", report::page((load, head), examples, results, wrong, &history)?)?;
     Ok(())
 }
 

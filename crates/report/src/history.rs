@@ -1,9 +1,11 @@
-//! `metrics.csv`: a row a logged step, continued by a resumed run as if it had never stopped.
+//! `metrics.csv`: a row a logged step, continued by a resumed run as if it had never stopped; and the same as events for
+//! TensorBoard.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::events::Events;
 use crate::{Error, Result, atomic};
 
 /// The columns of `metrics.csv`.
@@ -67,6 +69,7 @@ pub struct History {
     file: File,
     length: u64,
     last: Option<u64>,
+    events: Events,
 }
 
 impl History {
@@ -129,7 +132,8 @@ impl History {
             .open(path)
             .map_err(|source| Error::writing(path, "opening", source))?;
         let last = rows.last().map(|row| row.step);
-        Ok(History { path: path.to_path_buf(), file, length: text.len() as u64, last })
+        let events = Events::of(path, rows)?;
+        Ok(History { path: path.to_path_buf(), file, length: text.len() as u64, last, events })
     }
 
     /// Adds a row at the end.
@@ -149,7 +153,7 @@ impl History {
         }
         self.length += line.len() as u64;
         self.last = Some(row.step);
-        Ok(())
+        self.events.append(row)
     }
 
     /// Puts every row on the disk. Call it before a checkpoint that claims their steps is written.

@@ -10,7 +10,7 @@
 //!   file that needs none either, and says the same in Markdown and LaTeX.
 //! * [`lab`] is what an experiment writes down: predictions, measurements, verdicts.
 //! * [`Card`] is the model card beside a checkpoint, [`History`] the `metrics.csv` that a resumed run continues
-//!   as if it had never stopped.
+//!   as if it had never stopped, with TensorBoard's events beside it.
 //!
 //! ```
 //! use xexp_report::{Cell, Estimate, Table, Verdict};
@@ -29,6 +29,7 @@ mod card;
 mod error;
 mod escape;
 mod estimate;
+mod events;
 mod history;
 pub mod lab;
 mod page;

@@ -49,6 +49,12 @@ pub enum Error {
         /// The index that came.
         found: usize,
     },
+    /// A temperature that is none.
+    #[error("temperature: expected a positive number, found {found}")]
+    Temperature {
+        /// What was given.
+        found: f64,
+    },
     /// A statistic or a table that could not be made.
     #[error(transparent)]
     Report(#[from] xexp_report::Error),
@@ -63,7 +69,9 @@ impl Error {
                 Some("the model has diverged: try a smaller learning rate or a longer warm-up".into())
             }
             Error::Report(error) => error.hint(),
-            Error::Count { .. } | Error::Label { .. } | Error::Draw { .. } => None,
+            Error::Count { .. } | Error::Label { .. } | Error::Draw { .. } | Error::Temperature { .. } => {
+                None
+            }
         }
     }
 

@@ -8,12 +8,16 @@ mod confusion;
 mod error;
 mod intervals;
 mod logits;
+mod paired;
 mod scores;
 mod tables;
+mod temperature;
 
 pub use calibration::{BINS, expected_calibration_error, reliability};
 pub use confusion::Confusion;
 pub use error::{Error, Result};
 pub use intervals::{Interval, Intervals, RESAMPLES};
 pub use logits::{Logits, log_softmax};
+pub use paired::{Answers, Difference, Paired, holm};
 pub use scores::{ClassScores, Scores};
+pub use temperature::cooled;

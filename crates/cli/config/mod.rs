@@ -5,6 +5,9 @@
 //! given in a file, its value is read by the very parser that reads the command line, and a new
 //! flag needs no second place.
 
+mod schema;
+mod show;
+
 use std::any::TypeId;
 use std::ffi::OsString;
 use std::ops::Range;
@@ -14,11 +17,38 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use toml::de::{DeTable, DeValue};
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use xexp_data::nearest;
 
 /// The flag that names the file; the one flag that the file cannot hold.
 const FLAG: &str = "config";
+
+/// The arguments of `xexp config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Prints what a command line comes to: every flag with its value, as a file that --config reads.
+    Show(show::Args),
+    /// Prints the JSON schema of a command's config file, for editors.
+    Schema(schema::Args),
+}
+
+/// Shows a configuration, or what one may hold.
+///
+/// # Errors
+/// A command that has no flags, or a config file that is missing or wrong.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.action {
+        Action::Show(args) => show::run(args),
+        Action::Schema(args) => schema::run(args),
+    }
+}
 
 /// The command line with what the config file adds to it; `None` when no file is asked for.
 ///
@@ -30,19 +60,44 @@ pub fn layered(
     matches: &ArgMatches,
     arguments: &[OsString],
 ) -> Result<Option<Vec<OsString>>, Failure> {
+    let Some(entries) = added(command, matches)? else { return Ok(None) };
+    // The command's name comes first: there are no flags before it.
+    let (head, tail) = arguments.split_at(arguments.len().min(2));
+    let added = entries.into_iter().map(|entry| OsString::from(entry.flag));
+    Ok(Some(head.iter().cloned().chain(added).chain(tail.iter().cloned()).collect()))
+}
+
+/// What the config file adds to a command line: the keys that neither this nor the environment sets.
+fn added(command: &Command, matches: &ArgMatches) -> Result<Option<Vec<Entry>>, Failure> {
     let Some((name, given)) = matches.subcommand() else { return Ok(None) };
     let Ok(Some(path)) = given.try_get_one::<String>(FLAG) else { return Ok(None) };
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(None) };
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::input(format!("--config {path}: cannot read the file")).because(&error))?;
     let entries = File { path: Path::new(path), text: &text, command: subcommand }.entries()?;
-    // The command's name comes first: there are no flags before it.
-    let (head, tail) = arguments.split_at(arguments.len().min(2));
     let unset = entries.into_iter().filter(|entry| {
         !matches!(given.value_source(&entry.id), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
     });
-    let added = unset.map(|entry| OsString::from(entry.flag));
-    Ok(Some(head.iter().cloned().chain(added).chain(tail.iter().cloned()).collect()))
+    Ok(Some(unset.collect()))
+}
+
+/// The flags of a command that a file can hold.
+fn keys(command: &Command) -> impl Iterator<Item = (&Arg, &str)> {
+    let flags = command.get_arguments().filter(|arg| arg.get_env().is_some());
+    flags.filter_map(|arg| Some((arg, arg.get_long()?))).filter(|(_, long)| *long != FLAG)
+}
+
+/// The command of this name, if a config file can be for it.
+///
+/// # Errors
+/// There is none.
+fn configurable<'a>(root: &'a Command, name: &str) -> Result<&'a Command, Failure> {
+    let known = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == Some(FLAG));
+    let names: Vec<&str> = root.get_subcommands().filter(known).map(Command::get_name).collect();
+    root.get_subcommands().filter(known).find(|command| command.get_name() == name).ok_or_else(|| {
+        Failure::input(format!("no command `{name}` that takes --config"))
+            .hint(format!("the commands that do: {}", names.join(", ")))
+    })
 }
 
 /// One key of the file, as the flag that it stands for.
@@ -90,13 +145,11 @@ impl File<'_> {
     /// The argument that a key stands for.
     fn arg(&self, key: &str, place: &str) -> Result<&Arg, Failure> {
         let long = key.replace('_', "-");
-        let flags = || self.command.get_arguments().filter(|arg| arg.get_env().is_some());
-        if let Some(arg) = flags().find(|arg| arg.get_long() == Some(&long) && long != FLAG) {
+        if let Some((arg, _)) = keys(self.command).find(|(_, known)| *known == long) {
             return Ok(arg);
         }
         let failure = Failure::input(format!("{place}: unknown key `{key}` for {}", self.command.get_name()));
-        let known = flags().filter_map(Arg::get_long).filter(|known| *known != FLAG);
-        Err(match nearest(&long, known) {
+        Err(match nearest(&long, keys(self.command).map(|(_, known)| known)) {
             Some(near) => failure.hint(format!("did you mean `{}`?", near.replace('-', "_"))),
             None => failure.hint(format!(
                 "keys are the flags of `xexp {} --help`, without the dashes in front",
@@ -127,10 +180,14 @@ impl File<'_> {
     }
 }
 
+fn is_switch(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<bool>()
+}
+
 /// A value as its flag on the command line; the reason when the types do not fit.
 fn flag(arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
     let long = arg.get_long().unwrap_or_default();
-    let switch = arg.get_value_parser().type_id() == TypeId::of::<bool>();
+    let switch = is_switch(arg);
     if switch != value.is_bool() {
         let expected = if switch { "true or false" } else { "the value of a flag" };
         return Err(format!("expected {expected}, found {}", described(value)));
