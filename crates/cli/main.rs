@@ -18,6 +18,7 @@ mod finetune;
 mod hub;
 mod image_size;
 mod inputs;
+mod inspect;
 mod lab;
 mod man;
 mod output;
@@ -63,6 +64,7 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Finetune(args) => finetune::run(&args),
         Action::Predict(args) => predict::run(&args),
         Action::Evaluate(args) => evaluate::run(&args),
+        Action::Inspect(args) => inspect::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
         Action::List(args) => lab::list::run(&args),

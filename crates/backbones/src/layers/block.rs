@@ -143,6 +143,11 @@ impl Block {
         block
     }
 
+    /// Names it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// `(tokens, width)` from `(tokens, width)`, and the tape.
     pub fn forward(
         &self,
@@ -161,7 +166,6 @@ impl Block {
         let (f, mlp) = self.mlp.forward(params, &h, pass)?;
         pass.show(&self.place, "mlp.branch", &f, self.width);
         let z = self.mlp_sum.after(params, &y, f, &mut mlp_sum, pass)?;
-        pass.show(&self.place, "", &z, self.width);
         Ok((Arc::new(z), BlockTape { attention, attention_sum, mlp, mlp_sum }))
     }
 

@@ -58,6 +58,7 @@ impl Network for Stack {
         if let Some(projection) = &self.projection {
             hidden = graph.linear(projection, &hidden)?;
         }
+        graph.enter(self.stem.place(), &hidden);
         for block in &self.blocks {
             hidden = graph.block(block, &hidden)?;
         }
