@@ -36,6 +36,9 @@ pub trait Tap {
     /// Learned factors of a branch's columns.
     fn scale(&self, _factors: WeightId) {}
 
+    /// Queries or keys turned by the angles of their places.
+    fn turn(&self) {}
+
     /// An attention.
     fn attention(&self, _seen: Attended<'_>) {}
 

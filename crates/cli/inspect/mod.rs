@@ -166,7 +166,7 @@ fn against(
     let after = subject.inspect(data.as_ref())?;
     let pair = |sheet: &Sheet| before.sheet(sheet.id).map(|first| compare::beside(first, sheet));
     let mut facts = after.facts;
-    facts.push(("compared", format!("numbers in brackets are those of {first}; the others of {second}")));
+    facts.push(("compared", format!("numbers in parentheses are those of {first}; the others of {second}")));
     if !left.is_empty() {
         facts.push((
             "not compared",

@@ -83,9 +83,7 @@ pub fn stream(seen: &[Stream], expected: Option<&[Expected]>) -> Sheet {
             None => Reading::of(square.sqrt()),
         };
         let cosine = match of {
-            Some(of) => {
-                Reading { value: cosine, expected: Some(of.cosine), deviation: Some(of.cosine_spread) }
-            }
+            Some(of) => Reading::within(cosine, of.cosine, of.cosine_spread),
             None => Reading::of(cosine),
         };
         let max = match of {
@@ -115,15 +113,15 @@ pub fn stream(seen: &[Stream], expected: Option<&[Expected]>) -> Sheet {
     sheet
 }
 
-/// A row a product, in the order of the pass.
-pub fn products(seen: &[Multiplied]) -> Sheet {
+/// A row a product, in the order of the pass; `key` is what the checkpoint calls a weight.
+pub fn products(seen: &[Multiplied], key: &dyn Fn(&str) -> String) -> Sheet {
     let mut sheet = Sheet::new("products", "Products with weights", PRODUCTS);
     for product in seen {
         let (x, y) = product.moments();
         sheet.rows.push(Row {
             layer: product.layer,
             head: None,
-            name: product.name.clone(),
+            name: key(&product.name),
             values: vec![
                 product.gain().into(),
                 Reading::of(x).into(),

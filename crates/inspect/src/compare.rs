@@ -93,9 +93,7 @@ pub fn beside(first: &Sheet, second: &Sheet) -> Sheet {
             |other: &&Row| (other.layer, other.head) == (row.layer, row.head) && other.name == row.name;
         let Some(other) = first.rows.iter().find(same) else { continue };
         let pair = |(new, old): (&Value, &Value)| match (new, old) {
-            (Value::Number(new), Value::Number(old)) => {
-                Value::Number(Reading { deviation: None, ..Reading::beside(new.value, old.value) })
-            }
+            (Value::Number(new), Value::Number(old)) => Value::Number(Reading::beside(new.value, old.value)),
             (Value::Text(new), Value::Text(old)) if new != old => Value::Text(format!("{old} → {new}")),
             (Value::Count(new), Value::Count(old)) if new != old => {
                 Value::Number(Reading::beside(*new as f64, *old as f64))

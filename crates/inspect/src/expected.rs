@@ -51,6 +51,8 @@ struct Sublayer {
     input: f64,
     /// That of the sum, if a norm divides it.
     sum: f64,
+    /// That of the sum over that of the stream in front.
+    growth: f64,
     /// The attention's `E Σp²` and overlap of two rows, if it is one.
     attention: Option<(f64, f64)>,
 }
@@ -131,28 +133,31 @@ pub fn follow(params: &Params, structure: &Structure, (v, rho): (f64, f64), n: f
         return None;
     }
     let mut stream = Signal { v, c: rho * v };
-    let (mut sublayers, mut forward) = (vec![], vec![]);
+    let (mut sublayers, mut forward): (Vec<Sublayer>, Vec<(Signal, usize)>) = (vec![], vec![]);
     for block in &structure.blocks {
         through(params, block, placement, &mut stream, n, &mut sublayers)?;
         forward.push((stream, sublayers.len()));
     }
     let width = structure.width as f64;
     let heads = structure.blocks.first().and_then(Block::attention).map_or(1, |(law, _)| law.heads) as f64;
-    let (gradients, total) = (backward(&sublayers, placement, n), sublayers.len());
+    let ((gradients, growths), total) = (backward(&sublayers, placement, n), sublayers.len());
     let spread = |count: usize| (2.0 * count as f64 / width).sqrt();
     let one = |(signal, count): &(Signal, usize)| {
         let cosine = signal.c / signal.v;
-        let branches = if placement == Placement::Post { 0.0 } else { 1.0 - v / signal.v };
+        // What branches have brought in so far, as a share of the sums, forward and on the way back.
+        let grown: f64 = sublayers[..*count].iter().map(|sublayer| sublayer.growth).product();
+        let branches = if placement == Placement::Post { 0.0 } else { 1.0 - 1.0 / grown };
+        let back = 1.0 - 1.0 / growths[*count];
         // A sub-layer leaves out terms of order 1/d_k. Tokens' differences are multiplied by a random factor in each, a
         // walk whose steps spread by √(2/d).
         let left_out = *count as f64 * heads / width / 2.0;
         Expected {
             second_moment: signal.v,
-            spread: branches.max(0.0) * spread(*count) + 0.01,
+            spread: branches * spread(*count) + 0.01,
             cosine,
-            cosine_spread: (1.0 - cosine) * (spread(*count) + left_out) + 0.005,
+            cosine_spread: (1.0 - cosine) * (1.0 - 1.0 / grown) * (spread(*count) + left_out) + 0.005,
             gradient: gradients[*count],
-            gradient_spread: spread(total - count) + left_out / 2.0 + 0.02 * (total - count) as f64,
+            gradient_spread: back * (spread(total - count) + left_out) + 0.01,
         }
     };
     Some(forward.iter().map(one).collect())
@@ -252,18 +257,20 @@ fn add(
 ) -> Sublayer {
     let input = if placement == Placement::Pre { stream.v } else { 1.0 };
     let mut sum = Signal { v: stream.v + branch.v, c: stream.c + branch.c };
+    let growth = sum.v / stream.v;
     let divided = if placement == Placement::Post { sum.v } else { 1.0 };
     if placement == Placement::Post {
         sum = Signal { v: 1.0, c: sum.c / sum.v };
     }
     *stream = sum;
-    Sublayer { own, common, input, sum: divided, attention }
+    Sublayer { own, common, input, sum: divided, growth, attention }
 }
 
-/// Second moments of the gradient in front of each sub-layer and behind the last, where it is 1.
-fn backward(sublayers: &[Sublayer], placement: Placement, n: f64) -> Vec<f64> {
-    let (mut gamma, mut r) = (1.0, 0.0);
-    let mut all = vec![gamma];
+/// Second moments of the gradient in front of each sub-layer and behind the last, where it is 1; and by how much branches
+/// have added to it until there.
+fn backward(sublayers: &[Sublayer], placement: Placement, n: f64) -> (Vec<f64>, Vec<f64>) {
+    let (mut gamma, mut r, mut growth) = (1.0, 0.0, 1.0);
+    let (mut all, mut growths) = (vec![gamma], vec![growth]);
     for sublayer in sublayers.iter().rev() {
         if placement == Placement::Post {
             gamma /= sublayer.sum;
@@ -278,11 +285,14 @@ fn backward(sublayers: &[Sublayer], placement: Placement, n: f64) -> Vec<f64> {
         };
         let (mean, off) = (mean / sublayer.input, off / sublayer.input);
         gamma *= 1.0 + mean;
+        growth *= 1.0 + mean;
         r = (r + off) / (1.0 + mean);
         all.push(gamma);
+        growths.push(growth);
     }
     all.reverse();
-    all
+    growths.reverse();
+    (all, growths)
 }
 
 #[cfg(test)]

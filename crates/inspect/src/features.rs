@@ -81,9 +81,8 @@ pub fn measure(features: &Features) -> Option<Input> {
     let quantile = |share: f64| variances[((variances.len() - 1) as f64 * share).round() as usize];
     let edge = wishart_edge(n as usize, *width) / n;
     let free = (n - 1.0) / n;
-    let within = |value: f64, expected: f64, deviation: f64| {
-        Value::from(Reading { value, expected: Some(expected), deviation: Some(deviation) })
-    };
+    let within =
+        |value: f64, expected: f64, deviation: f64| Value::from(Reading::within(value, expected, deviation));
     let mut sheet = Sheet::new("features", "What a head is given", COLUMNS);
     sheet.rows.push(Row {
         layer: None,

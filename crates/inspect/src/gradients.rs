@@ -58,7 +58,7 @@ pub fn sheet(
     for block in 0..structure.blocks.len() {
         params.train_only(|name| structure.layer(name) == Some(block));
         let mut grads = Grads::new(params);
-        let watch = Watch::new(params, structure, Default::default());
+        let watch = Watch::new(params, structure);
         for (number, input) in inputs.iter().enumerate() {
             backward(encoder, (params, &mut grads), input, number, tokens, (block == 0).then_some(&watch))?;
         }

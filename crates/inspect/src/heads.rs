@@ -84,6 +84,7 @@ pub fn sheet(params: &Params, structure: &Structure, seen: &[Attention]) -> Resu
             }
             None => None,
         };
+        let turned = block.events.iter().any(|event| matches!(event, Event::Turn));
         let factor = block.projections.as_ref().and_then(|[q, k]| {
             if normed(block) { Some(1.0) } else { Some(renewed(params, q)? * renewed(params, k)?) }
         });
@@ -116,7 +117,7 @@ pub fn sheet(params: &Params, structure: &Structure, seen: &[Attention]) -> Resu
             match watched {
                 None => values.extend((1..COLUMNS.len()).map(|_| Value::None)),
                 Some(attention) => {
-                    let (variance, entropy) = attention.expected(head, factor);
+                    let (variance, entropy) = attention.expected(head, factor, turned);
                     let of = &attention.heads[head];
                     values.extend([
                         variance.into(),

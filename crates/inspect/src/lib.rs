@@ -22,7 +22,7 @@ pub mod structure;
 pub mod watch;
 pub mod weights;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 use xexp_backbones::families::Reading as Declaring;
@@ -99,7 +99,7 @@ pub fn not_finite(folder: &Folder) -> Result<Vec<(String, usize)>> {
 /// # Errors
 /// A checkpoint that cannot be read.
 pub fn weights_alone(folder: &Folder) -> Result<Inspection> {
-    let sheet = weights::sheet(&declared(folder)?, &folder.checkpoint()?, None)?;
+    let sheet = weights::sheet(&declared(folder)?, &folder.checkpoint()?, None, &|_| None)?;
     let sheets = vec![sheet];
     let findings = findings::find(&sheets, None, &[]);
     Ok(Inspection {
@@ -122,7 +122,14 @@ impl Subject {
     /// # Errors
     /// A configuration or checkpoint that cannot be used: an unknown family, a missing tensor, a wrong shape.
     pub fn open(folder: Folder) -> Result<Self> {
-        let (mut classifier, report) = Classifier::with_new_head(&folder, 2, Seed(0))?;
+        // The head of a saved classifier is its own; any other gets one that nothing is read of.
+        let checkpoint = folder.checkpoint()?;
+        let headed = checkpoint.shape(&format!("{}.weight", folder.family.head.path)).is_some();
+        drop(checkpoint);
+        let (mut classifier, report) = match folder.config.labels()?.filter(|_| headed) {
+            Some(_) => (Classifier::open(&folder)?.0, Default::default()),
+            None => Classifier::with_new_head(&folder, 2, Seed(0))?,
+        };
         classifier.params.train_only(|_| false);
         let structure = Structure::of(&classifier.backbone, &classifier.params)?;
         let gain = |event: &Event| match event {
@@ -171,7 +178,17 @@ impl Subject {
     /// Input that the network does not take.
     pub fn inspect(&mut self, data: Option<&Data<'_>>) -> Result<Inspection> {
         let (declared, checkpoint) = (declared(&self.folder)?, self.folder.checkpoint()?);
-        let mut sheets = vec![weights::sheet(&declared, &checkpoint, Some(&self.structure))?];
+        let law = (self.folder.family.head.law)(&self.folder.config, self.classifier.backbone.width())?;
+        let law = |name: &str| {
+            let new = if name.ends_with("bias") { law.bias } else { law.weight };
+            self.folder.family.head.holds(name).then_some(new)
+        };
+        let mut sheets = vec![weights::sheet(&declared, &checkpoint, Some(&self.structure), &law)?];
+        let keys: BTreeMap<String, String> = declared
+            .found(&checkpoint)
+            .filter_map(|(name, .., key)| Some((name.to_string(), key?)))
+            .collect();
+        let key = |name: &str| keys.get(name).cloned().unwrap_or_else(|| name.to_string());
         let mut facts = self.facts();
         let Some(data) = data.filter(|data| !data.samples.is_empty()) else {
             sheets.push(heads::sheet(&self.classifier.params, &self.structure, &[])?);
@@ -193,7 +210,7 @@ impl Subject {
         let expected = stem.and_then(|stem| expected::follow(params, &self.structure, stem, n));
         sheets.push(heads::sheet(params, &self.structure, &state.attentions)?);
         sheets.push(activations::stream(&state.streams, expected.as_deref()));
-        sheets.push(activations::products(&state.products));
+        sheets.push(activations::products(&state.products, &key));
         if !self.folder.family.frozen {
             let Classifier { backbone, params, .. } = &mut self.classifier;
             let samples = data.samples;
@@ -232,7 +249,10 @@ impl Subject {
 
     fn watched(&self, data: &Data<'_>) -> Result<(watch::State, Features, Vec<usize>)> {
         let Classifier { backbone, params, .. } = &self.classifier;
-        let watch = watch::Watch::new(params, &self.structure, data.special.clone());
+        let foreign =
+            params.iter().map(|(_, weight)| &weight.name).filter(|name| self.folder.family.head.holds(name));
+        let watch = watch::Watch::new(params, &self.structure)
+            .knowing(data.special.clone(), foreign.cloned().collect());
         let pool = Pool::default();
         let (mut lengths, mut features) = (vec![], Features { values: vec![], width: backbone.width() });
         for part in data.samples.chunks(data.batch.max(1)) {

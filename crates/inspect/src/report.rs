@@ -8,8 +8,8 @@ use crate::sheet::Sheet;
 use crate::{Inspection, Result};
 
 /// How a cell with an expectation is to be read.
-const LEGEND: &str = "Numbers in brackets: what new weights by the family's own initializer give, and by how many standard \
-                      deviations over draws of such weights the measured number is off. No brackets: no formula says.";
+const LEGEND: &str = "Numbers in parentheses: what new weights by the family's own initializer give, and by how many standard \
+                      deviations over draws of such weights the measured number is off. No parentheses: no formula says.";
 
 /// What a heat map shows of heads: column, heading, range.
 const MAPS: &[(&str, &str, (f64, f64))] = &[

@@ -12,27 +12,46 @@ pub struct Reading {
     pub expected: Option<f64>,
     /// Standard deviation of the value around `expected` over draws of new weights, in the value's units.
     pub deviation: Option<f64>,
+    /// Whether the value is a mean of squares, whose draws have a long tail above.
+    pub squares: bool,
 }
 
 impl Reading {
     /// A number that nothing is expected of.
     pub fn of(value: f64) -> Self {
-        Reading { value, expected: None, deviation: None }
+        Reading { value, expected: None, deviation: None, squares: false }
     }
 
     /// A number beside its expectation alone.
     pub fn beside(value: f64, expected: f64) -> Self {
-        Reading { value, expected: Some(expected), deviation: None }
+        Reading { expected: Some(expected), ..Reading::of(value) }
     }
 
     /// A number beside its expectation and the spread of draws, relative to it.
     pub fn against(value: f64, expected: f64, relative: f64) -> Self {
-        Reading { value, expected: Some(expected), deviation: Some(relative * expected.abs()) }
+        Reading { deviation: Some(relative * expected.abs()), ..Reading::beside(value, expected) }
     }
 
-    /// How many standard deviations the value lies from what is expected.
+    /// The same of a number with a spread in its own units.
+    pub fn within(value: f64, expected: f64, deviation: f64) -> Self {
+        Reading { deviation: Some(deviation), ..Reading::beside(value, expected) }
+    }
+
+    /// The same of a mean of squares, of which few are independent where the spread is large.
+    pub fn of_squares(value: f64, expected: f64, relative: f64) -> Self {
+        Reading { squares: true, ..Reading::against(value, expected, relative) }
+    }
+
+    /// How many standard deviations the value lies from what is expected; of a mean of squares, those of the normal law at
+    /// the same probability, by the cube root of a χ² with as many degrees of freedom as the spread says.
+    ///
+    /// Source: Wilson & Hilferty 1931.
     pub fn z(&self) -> Option<f64> {
         let (expected, deviation) = (self.expected?, self.deviation?);
+        if self.squares && expected > 0.0 && deviation > 0.0 {
+            let ninth = (deviation / expected).powi(2) / 9.0;
+            return Some(((self.value / expected).cbrt() - 1.0 + ninth) / ninth.sqrt());
+        }
         (deviation > 0.0).then(|| (self.value - expected) / deviation)
     }
 
@@ -41,13 +60,13 @@ impl Reading {
         self.expected.filter(|expected| *expected != 0.0).map(|expected| self.value / expected)
     }
 
-    /// The reading as people see it: `value [expected, surprise]`.
+    /// The reading as people see it: `value (expected, surprise)`.
     fn text(&self, digits: u8) -> String {
         let shown = |value| Cell::significant(value, digits).text();
         let value = shown(self.value);
         match (self.expected, self.z()) {
-            (Some(expected), Some(z)) => format!("{value} [{}, {}σ]", shown(expected), surprise(z)),
-            (Some(expected), None) => format!("{value} [{}]", shown(expected)),
+            (Some(expected), Some(z)) => format!("{value} ({}, {}σ)", shown(expected), surprise(z)),
+            (Some(expected), None) => format!("{value} ({})", shown(expected)),
             _ => value,
         }
     }
@@ -287,7 +306,7 @@ mod tests {
             Some(5.0)
         );
         let text = sheet.table(true).unwrap().markdown();
-        assert!(text.contains("0.0300 [0.0200, +5.0σ]") && !text.contains("linear"), "{text}");
+        assert!(text.contains("0.0300 (0.0200, +5.0σ)") && !text.contains("linear"), "{text}");
         let csv = sheet.csv().unwrap();
         assert!(csv.starts_with("layer,head,name,std,std_expected,std_z,kind\n2,,a.weight,"), "{csv}");
         assert!(csv.ends_with(",,b,1.50000,,,\n"), "{csv}");

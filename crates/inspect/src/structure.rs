@@ -25,6 +25,8 @@ pub enum Event {
     Gate,
     /// Learned factors of the columns.
     Scale(WeightId),
+    /// Queries or keys turned by the angles of their places.
+    Turn,
     /// An attention, and whether its logits are queries on keys alone.
     Attention(Attention, bool),
 }
@@ -167,6 +169,10 @@ impl Tap for Trace {
 
     fn scale(&self, factors: WeightId) {
         self.push(Event::Scale(factors));
+    }
+
+    fn turn(&self) {
+        self.push(Event::Turn);
     }
 
     fn attention(&self, seen: Attended<'_>) {

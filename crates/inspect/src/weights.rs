@@ -62,7 +62,8 @@ const COLUMNS: &[Column] = &[
     Column { name: "inf", what: "infinite values", brief: true },
 ];
 
-/// The weights of a checkpoint, by the names that the family declares; one tensor is read at a time.
+/// The weights of a checkpoint, by the names that the family declares; one tensor is read at a time. `law` is by which a
+/// weight is drawn, where that is not the declared initializer.
 ///
 /// # Errors
 /// A tensor of a type that is none of floats.
@@ -70,6 +71,7 @@ pub fn sheet(
     declared: &Declarations,
     checkpoint: &Checkpoint,
     structure: Option<&Structure>,
+    law: &dyn Fn(&str) -> Option<Init>,
 ) -> Result<Sheet> {
     let mut sheet = Sheet::new("weights", "Weights", COLUMNS);
     for (name, layer, init, key) in declared.found(checkpoint) {
@@ -83,7 +85,7 @@ pub fn sheet(
             layer: structure.and_then(|structure| structure.layer(name)),
             head: None,
             name: key,
-            values: row(layer, init, &values)?,
+            values: row(layer, law(name).unwrap_or(init), &values)?,
         });
     }
     Ok(sheet)

@@ -10,6 +10,8 @@ use crate::sheet::Reading;
 
 /// Numbers of keys at which the law of the entropy is evaluated; between them it is taken from the nearest.
 const COUNTS: usize = 8;
+/// Variances below which a row's entropy is `ln n − σ²/2`: the next term is of order σ⁶.
+const SMALL: f64 = 0.05;
 
 /// What was seen of an attention.
 pub struct Attention {
@@ -37,8 +39,13 @@ pub struct Head {
     first: (f64, f64),
     special: (f64, f64),
     independent: f64,
+    /// `independent/(2 ln n)`, row by row, and the same of what terms of places add.
+    independent_heat: f64,
+    terms_heat: f64,
     queries: Vec<f64>,
-    keys: Vec<f64>,
+    /// Anisotropy of the keys, sequence by sequence, and the weights of these.
+    keys: (f64, f64),
+    pooled: Vec<f64>,
 }
 
 /// `Σ vvᵀ` of rows, `(width, width)`, with `minus` taken off each.
@@ -59,7 +66,7 @@ fn anisotropy(gram: &[f64], width: usize) -> f64 {
 impl Attention {
     pub(super) fn new(place: &str, block: usize, seen: &Attended<'_>) -> Self {
         let size = seen.law.head_width * seen.law.head_width;
-        let head = Head { queries: vec![0.0; size], keys: vec![0.0; size], ..Head::default() };
+        let head = Head { queries: vec![0.0; size], pooled: vec![0.0; size], ..Head::default() };
         Attention {
             place: place.to_string(),
             block,
@@ -84,18 +91,12 @@ impl Attention {
 
     /// The mean over rows of `H/ln n`, for logits whose variance within a row is `variance` in the mean.
     ///
-    /// Source: the exact law of a row of independent normal logits, [`RowLaw`]; for small variances its series,
-    /// `H = ln n − σ²/2`.
+    /// Source: the exact law of a row of independent normal logits, [`RowLaw`].
     fn entropy(&self, variance: f64) -> f64 {
         let rows: usize = self.rows.values().sum();
         let law = |n: usize| {
             let count = n as f64;
-            let entropy = if variance < 0.02 {
-                count.ln() - variance / 2.0
-            } else {
-                RowLaw::new(n, variance / (1.0 - 1.0 / count)).entropy
-            };
-            entropy / count.ln()
+            RowLaw::new(n, variance / (1.0 - 1.0 / count)).entropy / count.ln()
         };
         let step = self.rows.len().div_ceil(COUNTS).max(1);
         let mut sum = 0.0;
@@ -112,8 +113,9 @@ impl Attention {
     /// New queries and keys are independent: then a logit's variance within a row is `scale²·E|q|²·E|k − k̄|²/d_k`, here for
     /// the queries and keys that were seen, times `renewed`, the ratio of the squares of new standard deviations to the
     /// present ones. Over random relative turns of queries and keys it spreads by
-    /// `d_k·√(2·a_q·a_k/((d_k − 1)(d_k + 2)))` of it, with `a` the share of `tr G²` in `(tr G)²` beyond an even one.
-    pub fn expected(&self, h: usize, renewed: Option<f64>) -> (Reading, Reading) {
+    /// `d_k·√(2·a_q·a_k/((d_k − 1)(d_k + 2)))` of it, with `a` the share of `tr G²` in `(tr G)²` beyond an even one. Where
+    /// places turn queries and keys, each row has a turn of its own, and is counted as one direction.
+    pub fn expected(&self, h: usize, renewed: Option<f64>, turned: bool) -> (Reading, Reading) {
         let head = &self.heads[h];
         let (rows, width) = (head.rows.max(1.0), head.queries.len().isqrt());
         let (variance, entropy) = (head.variance / rows, head.entropy / rows);
@@ -121,16 +123,24 @@ impl Attention {
             return (Reading::of(variance), Reading::of(entropy));
         };
         let k = width as f64;
-        let spread = anisotropy(&head.queries, width) * anisotropy(&head.keys, width);
+        let spread = if turned {
+            (1.0 - 1.0 / k) * head.keys.0 / head.keys.1.max(f64::MIN_POSITIVE)
+        } else {
+            anisotropy(&head.queries, width) * anisotropy(&head.pooled, width)
+        };
         let spread = k * (2.0 * spread / ((k - 1.0) * (k + 2.0))).sqrt();
         let content = head.independent / rows * renewed;
         // Terms of places are added as they are.
-        let expected = content + (head.variance - head.content).max(0.0) / rows;
-        let most: usize = self.rows.keys().copied().max().unwrap_or(2);
-        let slope = spread * content / 2.0 / (most as f64).ln();
+        let terms = ((head.variance - head.content) / rows).max(0.0);
+        // The entropy of a row of small variance falls by σ²/(2 ln n) from its largest; what is beyond that the law says of
+        // the mean row.
+        let heat = (head.independent_heat * renewed + head.terms_heat.max(0.0)) / rows;
+        let law = if content + terms < SMALL { 1.0 - heat } else { self.entropy(content + terms) };
+        let slope = head.independent_heat * renewed / rows * spread;
+        let variance = Reading::of_squares(variance - terms, content, spread);
         (
-            Reading { value: variance, expected: Some(expected), deviation: Some(spread * content) },
-            Reading { value: entropy, expected: Some(self.entropy(expected)), deviation: Some(slope) },
+            Reading { value: variance.value + terms, expected: Some(content + terms), ..variance },
+            Reading::within(entropy, law, slope.max(1e-6)),
         )
     }
 }
@@ -170,13 +180,19 @@ impl Head {
                 };
                 let query = part(start + row.query, h);
                 let size = query.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-                self.independent += f64::from(law.scale).powi(2) * size * around / width as f64;
+                let independent = f64::from(law.scale).powi(2) * size * around / width as f64;
+                self.independent += independent;
+                self.independent_heat += independent / (2.0 * (count as f64).ln());
                 add_products(&mut self.queries, query, &vec![0.0; width]);
                 self.row(row.logits, row.content, row.keys, (start, row.query), special);
             });
             let all: Vec<usize> = (0..n).collect();
             let (_, mean) = whole.unwrap_or_else(|| scatter(&all));
-            (start..start + n).for_each(|row| add_products(&mut self.keys, part(row, served), &mean));
+            let mut gram = vec![0.0; width * width];
+            (start..start + n).for_each(|row| add_products(&mut gram, part(row, served), &mean));
+            let trace: f64 = gram.iter().step_by(width + 1).sum();
+            self.keys = (self.keys.0 + trace * anisotropy(&gram, width), self.keys.1 + trace);
+            self.pooled.iter_mut().zip(&gram).for_each(|(sum, g)| *sum += g);
         }
     }
 
@@ -201,7 +217,9 @@ impl Head {
         let own = variance(logits);
         self.rows += 1.0;
         self.variance += own;
-        self.content += variance(content);
+        let plain = variance(content);
+        self.content += plain;
+        self.terms_heat += (own - plain) / (2.0 * n.ln());
         self.max = logits.iter().fold(self.max, |max, z| max.max(f64::from(z.abs())));
         self.entropy += entropy / n.ln();
         self.heat += own / (2.0 * n.ln());

@@ -21,6 +21,8 @@ pub struct Watch<'a> {
     structure: &'a Structure,
     /// Ids of the tokens that a tokenizer puts around texts.
     special: BTreeSet<u32>,
+    /// Weights that new models draw by another law than the declared one.
+    foreign: BTreeSet<String>,
     state: RefCell<State>,
 }
 
@@ -53,8 +55,15 @@ struct Batch {
 
 impl<'a> Watch<'a> {
     /// Of a network with these weights.
-    pub fn new(params: &'a Params, structure: &'a Structure, special: BTreeSet<u32>) -> Self {
-        Watch { params, structure, special, state: RefCell::default() }
+    pub fn new(params: &'a Params, structure: &'a Structure) -> Self {
+        let (special, foreign) = (BTreeSet::new(), BTreeSet::new());
+        Watch { params, structure, special, foreign, state: RefCell::default() }
+    }
+
+    /// With ids of tokens that a tokenizer puts around texts, and names of weights that new models draw by another law than
+    /// the declared one.
+    pub fn knowing(self, special: BTreeSet<u32>, foreign: BTreeSet<String>) -> Self {
+        Watch { special, foreign, ..self }
     }
 
     /// Begins another batch. Special tokens are those that the tokenizer adds, or those in front of an image's square of
@@ -112,7 +121,8 @@ impl Tap for Watch<'_> {
         if batch.products == products.len() {
             let weight = self.params.weight(seen.weight);
             let layer = self.structure.layer(&weight.name).map(|_| batch.block);
-            products.push(Multiplied::new(weight, layer, &seen));
+            let own_law = !self.foreign.contains(&weight.name);
+            products.push(Multiplied::new(weight, layer, own_law, &seen));
         }
         products[batch.products].add(&seen);
         batch.products += 1;

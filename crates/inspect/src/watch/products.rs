@@ -17,6 +17,7 @@ pub struct Multiplied {
     pub layer: Option<usize>,
     layer_kind: Layer,
     init: Init,
+    own_law: bool,
     terms: f64,
     output: usize,
     /// `tr C²/(tr C)²` of the inputs' second moments: one over their effective dimension.
@@ -46,16 +47,32 @@ pub fn concentration(x: &[f32], width: usize) -> f64 {
     if trace > 0.0 { squares / (trace * trace) } else { 1.0 }
 }
 
+/// `Σ eᶜ²/(Σ eᶜ)²` of the channels' energies.
+fn channels(x: &[f32], width: usize) -> f64 {
+    let mut energies = vec![0.0; width];
+    for row in x.chunks_exact(width.max(1)) {
+        energies.iter_mut().zip(row).for_each(|(e, v)| *e += f64::from(*v).powi(2));
+    }
+    let (sum, squares) = (energies.iter().sum::<f64>(), energies.iter().map(|e| e * e).sum::<f64>());
+    if sum > 0.0 { squares / (sum * sum) } else { 1.0 }
+}
+
 impl Multiplied {
-    pub(super) fn new(weight: &Weight, layer: Option<usize>, seen: &Product<'_>) -> Self {
-        // A window's inputs overlap with those of its neighbours: nothing is known of their directions.
-        let dense = matches!(weight.layer, Layer::Linear { .. } | Layer::Transposed { .. });
-        let concentration = if dense { concentration(seen.x, seen.input) } else { 1.0 };
+    /// `own_law` says whether new weights are drawn by the declared initializer.
+    pub(super) fn new(weight: &Weight, layer: Option<usize>, own_law: bool, seen: &Product<'_>) -> Self {
+        let concentration = match weight.layer {
+            Layer::Linear { .. } | Layer::Transposed { .. } => concentration(seen.x, seen.input),
+            // An output has one channel alone, and few may have most of the energy.
+            Layer::Conv { groups, .. } if groups > 1 => channels(seen.x, seen.input) * seen.output as f64,
+            // A window's inputs overlap with those of its neighbours: nothing is known of their directions.
+            _ => 1.0,
+        };
         Multiplied {
             name: weight.name.clone(),
             layer,
             layer_kind: weight.layer.clone(),
             init: weight.init,
+            own_law,
             terms: seen.terms,
             output: seen.output,
             concentration,
@@ -86,9 +103,9 @@ impl Multiplied {
         let (x, y) = self.moments();
         let value = if x > 0.0 { y / x } else { f64::NAN };
         match self.init.std(&self.layer_kind) {
-            Ok(std) if std > 0.0 => {
+            Ok(std) if std > 0.0 && self.own_law => {
                 let spread = (2.0 * self.concentration / self.output as f64).sqrt();
-                Reading::against(value, self.terms * std * std, spread)
+                Reading::of_squares(value, self.terms * std * std, spread)
             }
             _ => Reading::of(value),
         }
