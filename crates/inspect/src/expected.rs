@@ -140,7 +140,7 @@ pub fn follow(params: &Params, structure: &Structure, (v, rho): (f64, f64), n: f
     }
     let width = structure.width as f64;
     let heads = structure.blocks.first().and_then(Block::attention).map_or(1, |(law, _)| law.heads) as f64;
-    let ((gradients, growths), total) = (backward(&sublayers, placement, n), sublayers.len());
+    let ((gradients, growths), total) = (backward(&sublayers, placement, n, width), sublayers.len());
     let spread = |count: usize| (2.0 * count as f64 / width).sqrt();
     let one = |(signal, count): &(Signal, usize)| {
         let cosine = signal.c / signal.v;
@@ -268,12 +268,16 @@ fn add(
 
 /// Second moments of the gradient in front of each sub-layer and behind the last, where it is 1; and by how much branches
 /// have added to it until there.
-fn backward(sublayers: &[Sublayer], placement: Placement, n: f64) -> (Vec<f64>, Vec<f64>) {
+///
+/// A norm takes out two of the `d` directions, the mean and its own output; what the norm above it has taken out already is
+/// missing but for what the branch between the two has added.
+fn backward(sublayers: &[Sublayer], placement: Placement, n: f64, width: f64) -> (Vec<f64>, Vec<f64>) {
+    let mut lost = 2.0;
     let (mut gamma, mut r, mut growth) = (1.0, 0.0, 1.0);
     let (mut all, mut growths) = (vec![gamma], vec![growth]);
     for sublayer in sublayers.iter().rev() {
         if placement == Placement::Post {
-            gamma /= sublayer.sum;
+            gamma *= (1.0 - lost / width) / sublayer.sum;
         }
         let (mean, off) = match sublayer.attention {
             None => (sublayer.own, sublayer.common * r),
@@ -283,7 +287,10 @@ fn backward(sublayers: &[Sublayer], placement: Placement, n: f64) -> (Vec<f64>, 
                 (sublayer.own * mean, sublayer.own * off)
             }
         };
-        let (mean, off) = (mean / sublayer.input, off / sublayer.input);
+        let kept = if placement == Placement::Pre { 1.0 - 2.0 / width } else { 1.0 };
+        let (mean, off) = (kept * mean / sublayer.input, kept * off / sublayer.input);
+        let (a, b) = (sublayer.growth - 1.0, mean);
+        lost = (b + a / (1.0 + a) + b) / (1.0 + b);
         gamma *= 1.0 + mean;
         growth *= 1.0 + mean;
         r = (r + off) / (1.0 + mean);

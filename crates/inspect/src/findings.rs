@@ -1,12 +1,11 @@
 //! What is wrong, by rules that say where, with the number that shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::heads;
 use crate::sheet::{Row, Sheet, Value};
-use crate::structure::Structure;
 
 /// A rule: its name for `--fail-on`, and what it says.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +75,18 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// Applies the rules to what was measured.
-pub fn find(sheets: &[Sheet], structure: Option<&Structure>, norms: &[String]) -> Findings {
+pub fn find(sheets: &[Sheet], norms: &[String]) -> Findings {
     let sheet = |id: &str| sheets.iter().find(|sheet| sheet.id == id);
     let mut faults = sheet("weights").map(|sheet| of_weights(sheet, norms)).unwrap_or_default();
-    let depth = |finding: &Finding| {
-        // What lies outside the blocks is in front of them, but for a top, behind which nothing is measured.
-        let outside = structure.is_some_and(|s| s.blocks.is_empty());
-        finding.layer.map_or(if outside { 0 } else { -1 }, |layer| layer as i64)
+    // What lies outside the blocks is a stem, or a top if it is declared behind the blocks' weights.
+    let weights = sheet("weights").map_or(&[][..], |sheet| &sheet.rows[..]);
+    let stem = weights.iter().take_while(|row| row.layer.is_none()).map(|row| &row.name[..]);
+    let places = sheet("stream").map_or(&[][..], |sheet| &sheet.rows[..]).iter().map(|row| &row.name[..]);
+    let front: BTreeSet<&str> = stem.chain(places).collect();
+    let depth = |finding: &Finding| match finding.layer {
+        Some(layer) => layer as i64,
+        None if front.contains(&finding.tensor[..]) => -1,
+        None => i64::MAX,
     };
     let mut first = faults.iter().map(depth).min();
     let mut behind = vec![];
@@ -91,9 +95,11 @@ pub fn find(sheets: &[Sheet], structure: Option<&Structure>, norms: &[String]) -
     seen.extend(sheet("heads").map(of_heads).unwrap_or_default());
     seen.extend(sheet("products").map(of_products).unwrap_or_default());
     seen.extend(sheet("gradients").map(of_gradients).unwrap_or_default());
-    seen.sort_by_key(depth);
+    seen.sort_by_key(|finding| (finding.rule == "gradient", depth(finding)));
     for finding in seen {
-        if first.is_some_and(|first| first <= depth(&finding)) {
+        // A gradient has come through all blocks.
+        let spoilt = finding.rule == "gradient" && !faults.is_empty();
+        if spoilt || first.is_some_and(|first| first <= depth(&finding)) {
             behind.push(finding);
         } else {
             // What grows or dies in one block is found again in all that follow.
@@ -147,6 +153,16 @@ fn of_weights(sheet: &Sheet, norms: &[String]) -> Vec<Finding> {
         let like = by_role.get(&role(&row.name)).map_or(&[][..], |rows| &rows[..]);
         let others = |column: &str| median(like.iter().filter_map(|row| sheet.number(row, column)).collect());
         let matrix = number("fan_in").is_some();
+        if let (Some(peak), Some(usual)) = (number("peak"), others("peak"))
+            && peak > 50.0
+            && !as_new(row)
+            && (matrix || is_norm(row))
+            && (like.len() < 3 || peak > 5.0 * usual)
+        {
+            let text = format!("its largest row, column or value is {peak:.0} times the median one");
+            found.push(finding("outlier", row, peak, 50.0, text));
+            continue;
+        }
         if let (Some(std), Some(usual), true, true) = (number("std"), others("std"), like.len() > 2, matrix)
             && usual > 0.0
         {
@@ -158,15 +174,6 @@ fn of_weights(sheet: &Sheet, norms: &[String]) -> Vec<Finding> {
                 found.push(finding("scale", row, ratio, if ratio > 1.0 { 4.0 } else { 0.25 }, text));
                 continue;
             }
-        }
-        if let (Some(peak), Some(usual)) = (number("peak"), others("peak"))
-            && peak > 50.0
-            && !as_new(row)
-            && (matrix || is_norm(row))
-            && (like.len() < 3 || peak > 5.0 * usual)
-        {
-            let text = format!("its largest row, column or value is {peak:.0} times the median one");
-            found.push(finding("outlier", row, peak, 50.0, text));
         }
     }
     found

@@ -101,7 +101,7 @@ pub fn not_finite(folder: &Folder) -> Result<Vec<(String, usize)>> {
 pub fn weights_alone(folder: &Folder) -> Result<Inspection> {
     let sheet = weights::sheet(&declared(folder)?, &folder.checkpoint()?, None, &|_| None)?;
     let sheets = vec![sheet];
-    let findings = findings::find(&sheets, None, &[]);
+    let findings = findings::find(&sheets, &[]);
     Ok(Inspection {
         facts: vec![("family", folder.family.model_type.to_string())],
         sheets,
@@ -240,7 +240,7 @@ impl Subject {
         sheets: Vec<Sheet>,
         mut advice: Vec<Advice>,
     ) -> Inspection {
-        let findings = findings::find(&sheets, Some(&self.structure), &self.norms);
+        let findings = findings::find(&sheets, &self.norms);
         advice.extend(advice::on_precision(&sheets));
         advice.extend(advice::on_blocks(&findings));
         let sheets = sheets.into_iter().filter(|sheet| !sheet.rows.is_empty()).collect();

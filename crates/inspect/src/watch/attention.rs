@@ -136,11 +136,10 @@ impl Attention {
         // the mean row.
         let heat = (head.independent_heat * renewed + head.terms_heat.max(0.0)) / rows;
         let law = if content + terms < SMALL { 1.0 - heat } else { self.entropy(content + terms) };
-        let slope = head.independent_heat * renewed / rows * spread;
         let variance = Reading::of_squares(variance - terms, content, spread);
         (
             Reading { value: variance.value + terms, expected: Some(content + terms), ..variance },
-            Reading::within(entropy, law, slope.max(1e-6)),
+            Reading::beside(entropy, law),
         )
     }
 }
