@@ -8,7 +8,7 @@ use xexp_init::{Init, Layer};
 use crate::Result;
 use crate::features::Input;
 use crate::headroom::{F16, bits};
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, shown};
 
 /// A piece of advice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,9 +49,11 @@ pub fn on_head(input: &Input, classes: Option<usize>) -> Result<Vec<Advice>> {
         Advice {
             about: "head",
             text: format!(
-                "begin from a zero head, or from a standard deviation of {calibrated:.2e}; Xavier's {xavier:.2e} for {classes} \
-                 classes would give logits of variance {:.2e}, {:.0} % of it the same for every example",
-                made.total,
+                "begin from a zero head, or from a standard deviation of {}; Xavier's {} for {classes} classes would give \
+                 logits of variance {}, {:.0} % of it the same for every example",
+                shown(calibrated),
+                shown(xavier),
+                shown(made.total),
                 100.0 * made.class_bias / made.total
             ),
             formula: "std = √(s²/(d·E φ²)), s² = 0.1",
@@ -71,9 +73,10 @@ pub fn on_head(input: &Input, classes: Option<usize>) -> Result<Vec<Advice>> {
     all.push(Advice {
         about: "head learning rate",
         text: format!(
-            "full-batch gradient descent on the head descends at every step up to {raw:.3e}; with momentum β up to \
-             (1 + β)/2 of the limit for squares, {:.3e} at β = 0.9",
-            2.0 * 1.9 / input.lambda
+            "full-batch gradient descent on the head's cross-entropy descends at every step up to {}; a squared loss with \
+             momentum 0.9 is stable up to {}",
+            shown(raw),
+            shown(2.0 * 1.9 / input.lambda)
         ),
         formula: "η = 4/λ_max(E φφᵀ); squares: 2(1 + β)/λ_max",
         number: raw,
@@ -83,8 +86,9 @@ pub fn on_head(input: &Input, classes: Option<usize>) -> Result<Vec<Advice>> {
         all.push(Advice {
             about: "centring",
             text: format!(
-                "take the mean off the features first: the largest safe rate grows {:.1} times, to {centred:.3e}",
-                centred / raw
+                "take the mean off the features first: the largest safe rate grows {:.1} times, to {}",
+                centred / raw,
+                shown(centred)
             ),
             formula: "λ_max(E φφᵀ)/λ_max(Cov φ)",
             number: centred / raw,
@@ -106,15 +110,16 @@ pub fn on_precision(sheets: &[Sheet]) -> Vec<Advice> {
     let mut say = |what: &str, found: Option<(f64, String)>| {
         let Some((max, name)) = found else { return };
         let left = bits(F16, max);
+        let max = shown(max);
         let text = if left < 0.0 {
             format!(
-                "do not use binary16: {what} reach {max:.3e} in {name}; bf16 has the range of f32 and steps of 2⁻⁸"
+                "do not use binary16: {what} reach {max} in {name}; bf16 has the range of f32 and steps of 2⁻⁸"
             )
         } else if left < 4.0 {
-            format!("prefer bf16 to binary16: {what} reach {max:.3e} in {name}, {left:.1} bits below its end")
+            format!("prefer bf16 to binary16: {what} reach {max} in {name}, {left:.1} bits below its end")
         } else {
             format!(
-                "binary16 and bf16 both hold {what}: the largest is {max:.3e}, in {name}, {left:.1} bits below binary16's end"
+                "binary16 and bf16 both hold {what}: the largest is {max}, in {name}, {left:.1} bits below binary16's end"
             )
         };
         let advice = Advice {
@@ -133,7 +138,10 @@ pub fn on_precision(sheets: &[Sheet]) -> Vec<Advice> {
     {
         all.push(Advice {
             about: "precision",
-            text: format!("keep norms in f32: squares of the stream overflow binary16 at {name}, where it reaches {max:.3e}"),
+            text: format!(
+                "keep norms in f32: squares of the stream overflow binary16 at {name}, where it reaches {}",
+                shown(max)
+            ),
             formula: "log₂(√65504/max|x|)",
             number: bits(F16.sqrt(), max),
             source: "IEEE 754-2019, table 3.5",
@@ -150,10 +158,10 @@ pub fn on_steps(gradients: &Sheet, lr: f64) -> Option<Advice> {
     Some(Advice {
         about: "learning rate",
         text: format!(
-            "at {lr:.1e} a step of Adam moves the matrices of block {layer}, those that move most, by {:.2} % of their norm; \
-             a step of 1 % needs {:.1e}",
+            "at {lr} a step of Adam moves the matrices of block {layer}, those that move most, by {:.2} % of their norm; a \
+             step of 1 % needs {}",
             100.0 * most,
-            lr * 0.01 / most
+            shown(lr * 0.01 / most)
         ),
         formula: "lr/rms(W)",
         number: most,

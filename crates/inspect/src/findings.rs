@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::heads;
-use crate::sheet::{Row, Sheet, Value};
+use crate::sheet::{Row, Sheet, Value, shown};
 
 /// A rule: its name for `--fail-on`, and what it says.
 #[derive(Clone, Copy, Debug)]
@@ -138,14 +138,18 @@ fn of_weights(sheet: &Sheet, norms: &[String]) -> Vec<Finding> {
         }
         let max = number("max").unwrap_or(0.0);
         if max > crate::headroom::F16 {
-            let text =
-                format!("its largest value is {max:.3e}, beyond the {:.0} of binary16", crate::headroom::F16);
+            let text = format!(
+                "its largest value is {}, beyond the {:.0} of binary16",
+                shown(max),
+                crate::headroom::F16
+            );
             found.push(finding("f16", row, max, crate::headroom::F16, text));
             continue;
         }
         if let Some(usual) = usual_gain.filter(|usual| is_norm(row) && !as_new(row) && max < 0.01 * usual) {
             let text = format!(
-                "its largest gain is {max:.2e}, where other norms have {usual:.2}: nothing comes through"
+                "its largest gain is {}, where other norms have {usual:.2}: nothing comes through",
+                shown(max)
             );
             found.push(finding("dead", row, max, 0.01 * usual, text));
             continue;
@@ -169,7 +173,9 @@ fn of_weights(sheet: &Sheet, norms: &[String]) -> Vec<Finding> {
             let ratio = std / usual;
             if !(0.25..=4.0).contains(&ratio) {
                 let text = format!(
-                    "its standard deviation {std:.3e} is {ratio:.3} times that of its like in other blocks"
+                    "its standard deviation {} is {} times that of its like in other blocks",
+                    shown(std),
+                    shown(ratio)
                 );
                 found.push(finding("scale", row, ratio, if ratio > 1.0 { 4.0 } else { 0.25 }, text));
                 continue;
@@ -205,8 +211,11 @@ fn of_stream(sheet: &Sheet) -> Vec<Finding> {
         }
         let max = sheet.number(row, "max").unwrap_or(0.0);
         if max > crate::headroom::F16 {
-            let text =
-                format!("the stream reaches {max:.3e}, beyond the {:.0} of binary16", crate::headroom::F16);
+            let text = format!(
+                "the stream reaches {}, beyond the {:.0} of binary16",
+                shown(max),
+                crate::headroom::F16
+            );
             found.push(finding("f16", row, max, crate::headroom::F16, text));
         }
         before = Some(row);
@@ -218,7 +227,8 @@ fn of_products(sheet: &Sheet) -> Vec<Finding> {
     let beyond = |row: &&Row| sheet.number(row, "max").is_some_and(|max| max > crate::headroom::F16);
     let one = |row: &Row| {
         let max = sheet.number(row, "max").unwrap_or(0.0);
-        let text = format!("its results reach {max:.3e}, beyond the {:.0} of binary16", crate::headroom::F16);
+        let text =
+            format!("its results reach {}, beyond the {:.0} of binary16", shown(max), crate::headroom::F16);
         finding("f16", row, max, crate::headroom::F16, text)
     };
     sheet.rows.iter().filter(beyond).map(one).collect()
@@ -274,7 +284,8 @@ fn of_gradients(sheet: &Sheet) -> Vec<Finding> {
         return vec![];
     }
     let text = format!(
-        "the stream's gradient here is {ratio:.2e} times what is expected of that behind {}",
+        "the stream's gradient here is {} times what is expected of that behind {}",
+        shown(ratio),
         last.name
     );
     vec![finding("gradient", first, ratio, if ratio > 1.0 { 1e3 } else { 1e-3 }, text)]

@@ -156,8 +156,10 @@ impl Subject {
             ("family", self.folder.family.model_type.to_string()),
             ("parameters", count.to_string()),
             ("blocks", self.structure.blocks.len().to_string()),
-            ("norms", self.structure.placement().name().to_string()),
         ];
+        if !self.structure.blocks.is_empty() {
+            facts.push(("norms", self.structure.placement().name().to_string()));
+        }
         if let Some((law, _)) = self.structure.blocks.first().and_then(structure::Block::attention) {
             let grouped =
                 if law.kv_heads < law.heads { format!(", keys in {}", law.kv_heads) } else { String::new() };

@@ -1,7 +1,7 @@
 //! The report of an inspection, for a terminal and as pages.
 
 use xexp_report::plot::{Grid, LineChart, Series};
-use xexp_report::{Block, Finding as Shown, Mark, Page, Section};
+use xexp_report::{Block, Cell, Finding as Shown, Mark, Page, Section, Table};
 
 use crate::findings::Finding;
 use crate::sheet::Sheet;
@@ -83,10 +83,16 @@ pub fn page(inspection: &Inspection, model: &str, command: &str) -> Result<Page>
     if !plots.is_empty() {
         sections.push(Section { heading: "By depth and head".into(), blocks: plots });
     }
-    for sheet in &inspection.sheets {
+    // The weights, by far the longest, stand behind what they make.
+    let (weights, others): (Vec<&Sheet>, Vec<&Sheet>) =
+        inspection.sheets.iter().partition(|sheet| sheet.id == "weights");
+    for sheet in others.into_iter().chain(weights) {
         sections.push(Section {
             heading: sheet.title.into(),
-            blocks: vec![Block::Table(String::new(), sheet.table(false)?), Block::Text(columns(sheet))],
+            blocks: vec![
+                Block::Table(String::new(), sheet.table(false)?),
+                Block::Table("The columns".into(), columns(sheet)?),
+            ],
         });
     }
     sections.push(Section { heading: "How it was made".into(), blocks: about });
@@ -96,9 +102,12 @@ pub fn page(inspection: &Inspection, model: &str, command: &str) -> Result<Page>
 }
 
 /// What the columns of a sheet are.
-fn columns(sheet: &Sheet) -> String {
-    let said = sheet.columns.iter().map(|column| format!("{}: {}.", column.name, column.what));
-    said.collect::<Vec<_>>().join(" ")
+fn columns(sheet: &Sheet) -> Result<Table> {
+    let mut table = Table::new(["column", "what it is, and what is expected of it"]);
+    for column in sheet.columns {
+        table.push([Cell::from(column.name), Cell::from(column.what)])?;
+    }
+    Ok(table)
 }
 
 fn findings(inspection: &Inspection) -> Vec<Block> {

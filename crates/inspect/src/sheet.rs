@@ -72,6 +72,11 @@ impl Reading {
     }
 }
 
+/// A number with three digits.
+pub(crate) fn shown(value: f64) -> String {
+    Cell::significant(value, 3).text()
+}
+
 /// Standard deviations with as many digits as matter.
 fn surprise(z: f64) -> String {
     if z.abs() < 9.95 { format!("{z:+.1}") } else { format!("{z:+.0e}") }

@@ -88,8 +88,8 @@ pub fn expected(rows: usize, columns: usize) -> (f64, f64) {
 /// large sizes: the edge of the free product of two Marchenko–Pastur laws of ratio `c = rows/columns`,
 /// `√((1 + z)(1 + cz)²/z)` at `2cz² + cz = 1`.
 ///
-/// The S-transform of one is `1/(1 + cz)`; the edge of the product is the largest value of `(1 + z)/(z S(z)²)`'s inverse
-/// branch, where its derivative vanishes. At `c = 1` it is `√(27/4)`, that of two square Gaussian matrices.
+/// The S-transform of one law is `1/(1 + cz)`, that of the product its square, and the edge lies where the derivative of
+/// `(1 + z)/(z S(z)²)` vanishes. At `c = 1` it is `√(27/4)`, that of two square Gaussian matrices.
 /// Source: Voiculescu 1987, theorem 2.6.
 pub fn expected_of_pair(rows: usize, columns: usize) -> f64 {
     let c = rows as f64 / columns as f64;

@@ -139,13 +139,16 @@ fn row(layer: &Layer, init: Init, values: &[f32]) -> Result<Vec<Value>> {
         let rank_of = if top > 0.0 { squares / (top * top) } else { f64::NAN };
         rank = Reading::against(rank_of, expected, 2.0 * deviation / edge).into();
     }
-    let fan_of = |pick: &dyn Fn(xexp_init::Fan) -> f64| fan.map(|fan| Reading::of(pick(fan)));
+    let fan_of = |pick: &dyn Fn(xexp_init::Fan) -> f64| match fan.map(pick) {
+        Some(fan) if fan.fract() == 0.0 => Value::Count(fan as u64),
+        fan => fan.map(Reading::of).into(),
+    };
     let shape = layer.shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×");
     Ok(vec![
         Value::Text(layer.kind().into()),
         Value::Text(shape),
-        fan_of(&|fan| fan.input).into(),
-        fan_of(&|fan| fan.output).into(),
+        fan_of(&|fan| fan.input),
+        fan_of(&|fan| fan.output),
         if finite { std.into() } else { Value::None },
         if finite { Reading::of(seen.mean).into() } else { Value::None },
         if finite && new.is_some() { Reading::of(seen.kurtosis).into() } else { Value::None },

@@ -55,9 +55,10 @@ impl Grid {
                 let Some(value) = value.filter(|value| value.is_finite()) else { continue };
                 let (x, share) = (left + column as f64 * cell, self.share(value));
                 let text = Cell::significant(value, 3).text();
+                let short = Cell::decimals(value, 2).text();
                 let tooltip = format!("{} {row}, {} {column}: {text}", self.row_label, self.column_label);
                 canvas.bar((x, y), (cell - 1.0, cell - 1.0), &shade(share), &tooltip);
-                if text_width(&text, font) < cell {
+                if let Some(text) = [text, short].iter().find(|text| text_width(text, font) < cell) {
                     let colour = if share > 0.55 { "#fff" } else { "currentColor" };
                     // The cell below answers for the tooltip.
                     let style = format!(r#"fill="{colour}" pointer-events="none""#);
@@ -66,7 +67,7 @@ impl Grid {
                         y + cell / 2.0 + font * 0.35,
                         font,
                         Anchor::Middle,
-                        &text,
+                        text,
                         &style,
                     );
                 }
