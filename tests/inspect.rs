@@ -194,3 +194,16 @@ fn the_bundled_models_are_found_in_order() {
         assert!(json(&outcome)["findings"].as_array().unwrap().is_empty(), "{model}");
     }
 }
+
+#[test]
+fn the_largest_first_step_is_searched_for_on_labelled_data() {
+    let stage = Stage::new();
+    let found = json(&inspect(&stage, &["--data", "train.csv", "--max-lr", "--format", "json"]));
+    let advice = found["advice"].as_array().unwrap();
+    let advice = advice.iter().find(|advice| advice["about"] == "largest learning rate").unwrap();
+    // Steps of Adam move every value by the rate: between what rounding swallows and what throws away all that was learned.
+    let rate = advice["number"].as_f64().unwrap();
+    assert!((1e-6..1.0).contains(&rate), "{advice}");
+    let outcome = inspect(&stage, &["--max-lr"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+}

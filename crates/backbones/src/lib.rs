@@ -46,5 +46,5 @@ pub use grads::{Grads, Touched};
 pub use input::{Content, Input, Words};
 pub use params::{Params, Weight, WeightId};
 pub use pass::{Mode, Pass};
-pub use tap::{Attended, Product, Tap};
+pub use tap::{Attended, Product, Rows, Tap};
 pub use xexp_init::Seed;

@@ -20,7 +20,7 @@ pub struct Args {
     /// the weights are measured].
     #[arg(long, env = "XEXP_DATA", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub data: Option<String>,
-    /// The number of examples of the data that are used, from its beginning.
+    /// The number of examples of the data that are used, spread evenly over it.
     #[arg(long, env = "XEXP_LIMIT", value_name = "N", default_value = "64", help_heading = "Data")]
     pub limit: NonZeroUsize,
     /// The blocks that are reported, such as 0,3-5, beside what lies outside all blocks [default: all].
@@ -32,6 +32,10 @@ pub struct Args {
     /// The learning rate whose steps are held against the weights.
     #[arg(long, env = "XEXP_LR", value_name = "X", default_value = "5e-5", value_parser = number::positive)]
     pub lr: f64,
+    /// Searches, on labelled data, for the largest learning rates whose first step does not raise the loss; takes as much memory
+    /// again as the model.
+    #[arg(long, env = "XEXP_MAX_LR", requires = "data")]
+    pub max_lr: bool,
     /// Ends with exit code 1 when one of these rules finds something: any, or some of nan, f16, dead, scale, outlier, frozen, uniform, collapse, gradient.
     #[arg(long, env = "XEXP_FAIL_ON", value_name = "RULE,…", value_delimiter = ',', value_parser = rule)]
     pub fail_on: Vec<String>,

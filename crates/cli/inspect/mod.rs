@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use xexp_backbones::folder::Folder;
 use xexp_data::Augment;
-use xexp_inspect::{Data, Inspection, Sheet, Subject, compare};
+use xexp_inspect::{Data, Inspection, SAVED, Sheet, Subject, compare};
 use xexp_train::Sample;
 
 pub use args::Args;
@@ -110,25 +110,46 @@ impl Input {
         let reading = xexp_backbones::families::Reading::Hidden;
         let image = folder.family.declare(&folder.config, &mut declared, reading)?.image();
         let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
-        let mut read = encoder.read(data, &args.reading, false)?;
-        let names: BTreeSet<&String> =
-            read.examples.iter().filter_map(|example| example.label.as_ref()).collect();
+        let mut read = encoder.read(data, &args.reading, args.max_lr)?;
+        let names: BTreeSet<String> =
+            read.examples.iter().filter_map(|example| example.label.clone()).collect();
         let classes = (names.len() > 1).then_some(names.len());
-        read.examples.truncate(args.limit.get());
-        let samples = encoder.prepare(&read, Augment::default())?.samples;
+        if args.max_lr && classes.is_none() {
+            return Err(Failure::input("--max-lr: the data has fewer than two classes"));
+        }
+        // Files are often sorted by class: the examples are spread over all of it.
+        let (count, limit) = (read.examples.len(), args.limit.get());
+        if count > limit {
+            let mut index = 0;
+            read.examples.retain(|_| {
+                index += 1;
+                (index - 1) * limit / count != index * limit / count
+            });
+        }
+        let mut samples = encoder.prepare(&read, Augment::default())?.samples;
+        for (sample, example) in samples.iter_mut().zip(&read.examples) {
+            let label = example.label.as_ref().and_then(|label| names.iter().position(|name| name == label));
+            sample.label = label.unwrap_or(0) as u32;
+        }
         Ok(Input { samples, special: encoder.special_tokens(), classes })
     }
 }
 
+/// Classes of a head for the search for a learning rate.
+fn classes(input: Option<&Input>, args: &Args) -> usize {
+    input.and_then(|input| input.classes).filter(|_| args.max_lr).unwrap_or(SAVED)
+}
+
 /// A model's inspection, and the number of its blocks.
 fn inspected(folder: Folder, input: Option<&Input>, args: &Args) -> Result<(Inspection, usize), Failure> {
-    let mut subject = Subject::open(folder)?;
+    let mut subject = Subject::open(folder, classes(input, args))?;
     let data = input.map(|input| Data {
         samples: &input.samples,
         special: input.special.clone(),
         batch: args.shared.batch_size.get(),
         classes: input.classes,
         lr: args.lr,
+        search: args.max_lr,
     });
     let layers = subject.structure().blocks.len();
     Ok((subject.inspect(data.as_ref())?, layers))
@@ -153,7 +174,7 @@ fn against(
     let checkpoints = (base.checkpoint()?, folder.checkpoint()?);
     let mut declared = xexp_backbones::Declarations::default();
     folder.family.declare(&folder.config, &mut declared, xexp_backbones::families::Reading::Features)?;
-    let mut subject = Subject::open(folder)?;
+    let mut subject = Subject::open(folder, classes(input, args))?;
     let (changes, left) =
         compare::changes(&declared, (&checkpoints.0, &checkpoints.1), Some(subject.structure()))?;
     let data = input.map(|input| Data {
@@ -162,6 +183,7 @@ fn against(
         batch: args.shared.batch_size.get(),
         classes: input.classes,
         lr: args.lr,
+        search: args.max_lr,
     });
     let after = subject.inspect(data.as_ref())?;
     let pair = |sheet: &Sheet| before.sheet(sheet.id).map(|first| compare::beside(first, sheet));

@@ -9,7 +9,7 @@ use crate::{Result, spectral, weights};
 
 const CHANGES: &[Column] = &[
     Column { name: "moved", what: "‖W′ − W‖/‖W‖", brief: true },
-    Column { name: "cosine", what: "⟨W′, W⟩/(‖W′‖‖W‖)", brief: true },
+    Column { name: "turned", what: "1 − ⟨W′, W⟩/(‖W′‖‖W‖)", brief: true },
     Column { name: "size", what: "‖W′‖/‖W‖", brief: true },
     Column {
         name: "rank",
@@ -70,7 +70,7 @@ pub fn changes(
             name: key,
             values: vec![
                 Reading::of((moved / was).sqrt()).into(),
-                Reading::of(dot(&old, &new) / (was * is).sqrt()).into(),
+                Reading::of(1.0 - dot(&old, &new) / (was * is).sqrt()).into(),
                 Reading::of((is / was).sqrt()).into(),
                 rank.into(),
                 Value::None,

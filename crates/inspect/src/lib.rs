@@ -12,6 +12,7 @@ mod error;
 pub mod expected;
 pub mod features;
 pub mod findings;
+pub mod first_step;
 pub mod gradients;
 pub mod headroom;
 pub mod heads;
@@ -74,6 +75,8 @@ pub struct Data<'a> {
     pub classes: Option<usize>,
     /// The learning rate whose steps are compared with the weights.
     pub lr: f64,
+    /// Whether the samples are labelled, and the largest first steps are to be searched for.
+    pub search: bool,
 }
 
 /// Tensors with values that are not finite, with their number: a checkpoint that has some cannot compute, and only its
@@ -116,19 +119,22 @@ fn declared(folder: &Folder) -> Result<Declarations> {
     Ok(declared)
 }
 
+/// Classes of a head where nothing is asked of it: that of a saved classifier is kept then.
+pub const SAVED: usize = 2;
+
 impl Subject {
-    /// Reads the weights, and finds out how the network is built.
+    /// Reads the weights, and finds out how the network is built; a checkpoint without a head gets one of so many classes.
     ///
     /// # Errors
     /// A configuration or checkpoint that cannot be used: an unknown family, a missing tensor, a wrong shape.
-    pub fn open(folder: Folder) -> Result<Self> {
+    pub fn open(folder: Folder, classes: usize) -> Result<Self> {
         // The head of a saved classifier is its own; any other gets one that nothing is read of.
         let checkpoint = folder.checkpoint()?;
         let headed = checkpoint.shape(&format!("{}.weight", folder.family.head.path)).is_some();
         drop(checkpoint);
         let (mut classifier, report) = match folder.config.labels()?.filter(|_| headed) {
-            Some(_) => (Classifier::open(&folder)?.0, Default::default()),
-            None => Classifier::with_new_head(&folder, 2, Seed(0))?,
+            Some(_) if classes == SAVED => (Classifier::open(&folder)?.0, Default::default()),
+            _ => Classifier::with_new_head(&folder, classes, Seed(0))?,
         };
         classifier.params.train_only(|_| false);
         let structure = Structure::of(&classifier.backbone, &classifier.params)?;
@@ -232,6 +238,10 @@ impl Subject {
         }
         if let Some(sheet) = sheets.iter().find(|sheet| sheet.id == "gradients") {
             advised.extend(advice::on_steps(sheet, data.lr));
+        }
+        if data.search {
+            let Subject { classifier, structure, .. } = self;
+            advised.extend(first_step::advice(classifier, structure, data.samples, &features)?);
         }
         Ok(self.concluded(facts, sheets, advised))
     }

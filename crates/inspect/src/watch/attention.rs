@@ -248,3 +248,56 @@ impl Head {
         self.special.0 / self.special.1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xexp_init::Seed;
+    use xexp_kernels::attention::{Attention as Law, Mask};
+
+    /// One draw of independent queries and keys: what is seen of it.
+    fn drawn(draw: u64, mask: Mask) -> Attention {
+        let law = Law { heads: 1, kv_heads: 1, head_width: 8, scale: 0.35, mask };
+        let offsets = [0, 6, 10];
+        let mut stream = Seed(draw).stream("logits");
+        let qkv: Vec<f32> = (0..10 * law.packed()).map(|_| 0.4 * stream.normal() as f32).collect();
+        let rows: &xexp_backbones::Rows<'_> = &|of, visit| law.rows(&qkv, &offsets, None, of, visit);
+        let seen = Attended { place: "a", law, qkv: &qkv, offsets: &offsets, plain: true, rows };
+        let mut attention = Attention::new("a", 0, &seen);
+        attention.add(&seen, &[false; 10]);
+        attention
+    }
+
+    #[test]
+    fn independent_queries_and_keys_have_the_expected_rows() {
+        for mask in [Mask::Full, Mask::Causal] {
+            let (mut ratio, mut entropy, draws) = (0.0, 0.0, 400);
+            for draw in 0..draws {
+                let (variance, seen) = drawn(draw, mask).expected(0, Some(1.0), false);
+                ratio += variance.ratio().unwrap() / draws as f64;
+                entropy += (seen.value - seen.expected.unwrap()) / draws as f64;
+            }
+            // A draw's ratio spreads by about a quarter, its entropy by 1e-3.
+            assert!((ratio - 1.0).abs() < 0.06, "{mask:?}: {ratio}");
+            assert!(entropy.abs() < 3e-4, "{mask:?}: {entropy}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_sees_one_key_alone_has_collapsed() {
+        let law = Law { heads: 1, kv_heads: 1, head_width: 2, scale: 1.0, mask: Mask::Full };
+        // The first key is far along all queries.
+        let qkv = [1.0, 0.0, 50.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let offsets = [0, 3];
+        let rows: &xexp_backbones::Rows<'_> = &|of, visit| law.rows(&qkv, &offsets, None, of, visit);
+        let seen = Attended { place: "a", law, qkv: &qkv, offsets: &offsets, plain: true, rows };
+        let mut attention = Attention::new("a", 0, &seen);
+        attention.add(&seen, &[true, false, false]);
+        let head = &attention.heads[0];
+        assert!((head.first() - 1.0).abs() < 1e-9 && (head.special() - 1.0).abs() < 1e-9);
+        // Logits 50, 0, 0: a variance of 50²·2/9.
+        assert!((head.heat() - 2500.0 * 2.0 / 9.0 / (2.0 * 3f64.ln())).abs() < 1e-9);
+        assert_eq!(head.max, 50.0);
+        assert!(attention.expected(0, None, false).1.value < 1e-6);
+    }
+}
