@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("data", &["init"]),
     ("train", &["init", "kernels", "backbones", "heads", "data", "report"]),
     ("experiments", &["init", "bundled", "kernels", "report", "backbones", "heads", "data", "train"]),
+    ("inspect", &["init", "kernels", "report", "backbones", "heads", "train", "experiments"]),
 ];
 
 /// The most lines of a source file.

@@ -31,6 +31,8 @@ mod heads;
 mod hub;
 /// Images in folders: `xexp finetune`, `predict` and `evaluate` on them.
 mod images;
+/// `xexp inspect`.
+mod inspect;
 /// `xexp list`, `run`, `check` and `report`.
 mod laboratory;
 /// Image networks of other sizes than their configuration's, and batch norms that stay.

@@ -6,7 +6,9 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::{compare, completions, config, distill, doctor, evaluate, finetune, lab, man, predict, pretrain};
+use crate::{
+    compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, predict, pretrain,
+};
 
 /// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub enum Action {
     Compare(compare::Args),
     /// Shows what a command line comes to, or what a config file may hold.
     Config(config::Args),
+    /// Measures a checkpoint: each number beside what new weights would give, what is wrong and where, and what to set.
+    Inspect(Box<inspect::Args>),
     /// Makes a text encoder from raw text, by masked-language modelling.
     Pretrain(Box<pretrain::Args>),
     /// Makes a small text encoder that imitates a teacher, on texts without labels.

@@ -120,6 +120,19 @@ impl From<xexp_experiments::Error> for Failure {
     }
 }
 
+impl From<xexp_inspect::Error> for Failure {
+    fn from(error: xexp_inspect::Error) -> Self {
+        use xexp_inspect::Error as Inspect;
+        match error {
+            Inspect::Report(error) => error.into(),
+            Inspect::Backbone(error) => error.into(),
+            Inspect::Head(error) => error.into(),
+            Inspect::Train(error) => error.into(),
+            other @ Inspect::Init(_) => Failure::of(&other, false, None),
+        }
+    }
+}
+
 impl From<xexp_train::metrics::Error> for Failure {
     fn from(error: xexp_train::metrics::Error) -> Self {
         xexp_train::Error::from(error).into()

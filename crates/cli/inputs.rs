@@ -1,5 +1,6 @@
 //! From examples to samples: texts through the tokenizer, images through the preprocessor, labels by id.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use xexp_backbones::Error;
@@ -82,6 +83,14 @@ impl Encoder {
                 TextEncoder::new(tokenizer, vocabulary, limit, shared.max_length.map(usize::from))
                     .map(|text| Encoder::Text(Box::new(text)))
             }
+        }
+    }
+
+    /// Ids of the tokens that stand for no part of a text; none of images.
+    pub fn special_tokens(&self) -> BTreeSet<u32> {
+        match self {
+            Encoder::Text(text) => text.tokenizer.special_ids(),
+            Encoder::Image(..) => BTreeSet::new(),
         }
     }
 

@@ -19,6 +19,7 @@ mod finetune;
 mod hub;
 mod image_size;
 mod inputs;
+mod inspect;
 mod lab;
 mod man;
 mod output;
@@ -67,6 +68,7 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Evaluate(args) => evaluate::run(&args),
         Action::Compare(args) => compare::run(&args),
         Action::Config(args) => config::run(&args),
+        Action::Inspect(args) => inspect::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
         Action::List(args) => lab::list::run(&args),

@@ -182,6 +182,16 @@ impl Declarations {
         Ok(Params::new(self.declared.into_iter().map(draw).collect::<Result<_>>()?))
     }
 
+    /// All weights in the order of their declaration: name, layer kind, initializer, and the key under which the checkpoint
+    /// holds it, if it does.
+    pub fn found<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+    ) -> impl Iterator<Item = (&'a str, &'a Layer, Init, Option<String>)> {
+        let one = |of: &'a Declared| (&of.name[..], &of.layer, of.init, self.key(checkpoint, &of.name));
+        self.declared.iter().map(one)
+    }
+
     /// Under which key the checkpoint holds a weight.
     fn key(&self, checkpoint: &Checkpoint, name: &str) -> Option<String> {
         let spellings = std::iter::once(name.to_string()).chain(self.aliases.iter().filter_map(|f| f(name)));

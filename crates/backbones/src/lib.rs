@@ -37,6 +37,7 @@ mod input;
 pub mod layers;
 mod params;
 mod pass;
+mod tap;
 
 pub use declarations::{Declarations, Origin};
 pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderTape, Network, Outputs};
@@ -44,5 +45,6 @@ pub use error::{Error, Result};
 pub use grads::{Grads, Touched};
 pub use input::{Content, Input, Words};
 pub use params::{Params, Weight, WeightId};
-pub use pass::{Mode, Pass, Tap};
+pub use pass::{Mode, Pass};
+pub use tap::{Attended, Product, Rows, Tap};
 pub use xexp_init::Seed;

@@ -1,5 +1,6 @@
 //! One trip through the model: what it does on the way.
 
+use crate::tap::Tap;
 use xexp_init::Seed;
 use xexp_kernels::{Buffer, Dropout, Pool};
 
@@ -8,6 +9,8 @@ use xexp_kernels::{Buffer, Dropout, Pool};
 pub enum Mode {
     /// No dropout, nothing kept for a backward pass.
     Eval,
+    /// No dropout, running statistics as they are, and a tape: gradients of the function that is evaluated.
+    Trace,
     /// Dropout from the streams `(seed, layer name)` at this count of forward passes; a tape is kept.
     Train {
         /// Seed of the dropout streams.
@@ -17,17 +20,14 @@ pub enum Mode {
     },
 }
 
-/// Watches a forward pass: called with a place's name, its values `(rows, width)` and the width.
-pub type Tap<'a> = &'a mut dyn FnMut(&str, &[f32], usize);
-
 /// What a forward pass carries along.
 pub struct Pass<'a> {
     /// Train or evaluate.
     pub mode: Mode,
     /// Where activations come from.
     pub pool: &'a Pool,
-    /// Sees activations by name; costs nothing when unset.
-    pub tap: Option<Tap<'a>>,
+    /// Watches the pass; costs nothing when unset.
+    pub tap: Option<&'a dyn Tap>,
 }
 
 impl<'a> Pass<'a> {
@@ -38,6 +38,11 @@ impl<'a> Pass<'a> {
 
     /// Whether a backward pass will follow.
     pub fn trains(&self) -> bool {
+        matches!(self.mode, Mode::Train { .. } | Mode::Trace)
+    }
+
+    /// Whether running statistics follow this pass's data.
+    pub fn follows_data(&self) -> bool {
         matches!(self.mode, Mode::Train { .. })
     }
 
@@ -55,10 +60,17 @@ impl<'a> Pass<'a> {
     }
 
     /// Shows `(rows, width)` values to the tap, if there is one.
-    pub fn show(&mut self, place: &str, part: &str, values: &[f32], width: usize) {
-        if let Some(tap) = &mut self.tap {
+    pub fn show(&self, place: &str, part: &str, values: &[f32], width: usize) {
+        if let Some(tap) = self.tap {
             let dot = if part.is_empty() { "" } else { "." };
-            tap(&format!("{place}{dot}{part}"), values, width);
+            tap.values(&format!("{place}{dot}{part}"), values, width);
+        }
+    }
+
+    /// Lets the tap see something, if there is one.
+    pub fn tell(&self, tell: impl FnOnce(&dyn Tap)) {
+        if let Some(tap) = self.tap {
+            tell(tap);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Texts to token ids.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,6 +74,12 @@ impl Tokenizer {
     /// The largest id there is: a model whose embedding has `largest_id + 1` rows or more can embed every token.
     pub fn largest_id(&self) -> u32 {
         self.largest_id
+    }
+
+    /// The ids of special tokens: those that mark beginnings, ends and the like, and stand for no part of a text.
+    pub fn special_ids(&self) -> BTreeSet<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
     }
 
     /// The id of a token, if there is such a one.

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use crate::Dropout;
-use crate::attention::{Shared, softmax, tasks};
+use crate::attention::{Attention, LogitRow, Mask, Shared, softmax, tasks};
 use crate::product::{Threads, View, multiply, multiply_into};
 use crate::reduce::lane_sum;
 use rayon::prelude::*;
@@ -198,8 +198,32 @@ impl Disentangled {
         }
     }
 
+    /// The attention of queries on keys alone, of the same heads and scale.
+    pub fn law(&self) -> Attention {
+        let Disentangled { heads, head_width, scale } = *self;
+        Attention { heads, kv_heads: heads, head_width, scale, mask: Mask::Full }
+    }
+
+    /// Calls `visit` with the logits of one head of one sequence, `of = (sequence, head)`, query by query.
+    pub fn rows(&self, given: &Given<'_>, (s, h): (usize, usize), visit: &mut dyn FnMut(LogitRow<'_>)) {
+        let (start, n) = (given.offsets[s], given.offsets[s + 1] - given.offsets[s]);
+        let mut scratch = Scratch { p: vec![0.0; n * n], ..Scratch::default() };
+        self.products(given, (start, n), h, &mut scratch);
+        scratch.p.iter_mut().for_each(|z| *z *= self.scale);
+        let keys: Vec<usize> = (0..n).collect();
+        for (query, logits) in scratch.p.chunks_exact(n.max(1)).enumerate() {
+            visit(LogitRow { query, keys: &keys, logits, content: logits });
+        }
+    }
+
     /// Writes the probabilities `(n, n)` of one head of the sequence in the `n` rows from `start` to `scratch.p`.
     fn probabilities(&self, given: &Given<'_>, (start, n): (usize, usize), h: usize, scratch: &mut Scratch) {
+        self.products(given, (start, n), h, scratch);
+        scratch.p.chunks_exact_mut(n).for_each(|row| softmax(row, self.scale));
+    }
+
+    /// The logits of the same, over their factor.
+    fn products(&self, given: &Given<'_>, (start, n): (usize, usize), h: usize, scratch: &mut Scratch) {
         let (width, head) = (self.width(), self.head_width);
         let [q, k] = [0, 1].map(|third| self.third(given.qkv, start, n, h, third));
         let Scratch { p, by_row, .. } = scratch;
@@ -219,7 +243,6 @@ impl Disentangled {
                 }
             }
         }
-        p.chunks_exact_mut(n).for_each(|row| softmax(row, self.scale));
     }
 
     fn drop_rows(&self, dropout: &Dropout, x: &mut [f32], n: usize, s: usize, h: usize) {

@@ -113,6 +113,15 @@ impl Windows {
         self.vertical.output * self.horizontal.output
     }
 
+    /// Taps of a window that see an input, in the mean over outputs.
+    pub fn mean_taps(&self) -> f64 {
+        let mean = |axis: &Axis| {
+            let seen: usize = (0..axis.output).map(|output| axis.taps(output).len()).sum();
+            seen as f64 / axis.output.max(1) as f64
+        };
+        mean(&self.vertical) * mean(&self.horizontal)
+    }
+
     /// Taps of a window.
     pub fn taps(&self) -> usize {
         self.vertical.kernel * self.horizontal.kernel

@@ -4,11 +4,13 @@ use crate::{Error, Result};
 use memmap2::Mmap;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
-use std::ops::Deref;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 enum Bytes {
-    Map(Mmap),
+    /// The file as well: what is read through it does not count as this process's memory, as touched pages of a map do.
+    Map(Mmap, std::fs::File),
     Memory(Vec<u8>),
     Static(&'static [u8]),
 }
@@ -17,7 +19,7 @@ impl Deref for Bytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match self {
-            Bytes::Map(map) => map,
+            Bytes::Map(map, _) => map,
             Bytes::Memory(bytes) => bytes,
             Bytes::Static(bytes) => bytes,
         }
@@ -47,7 +49,7 @@ impl File {
         // signal, as with every program that maps its weights; our own writes replace files by rename.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Self::parse(path, Bytes::Map(map))
+        Self::parse(path, Bytes::Map(map, file))
     }
 
     /// The same of bytes in memory; `path` is for messages.
@@ -105,34 +107,73 @@ impl File {
     /// # Errors
     /// A missing tensor, one that is neither of floats nor a count up to 2²⁴, beyond which `f32` has not every whole number, or one that holds values that are not finite.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let values = self.stored(name)?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NotFinite { path: self.path.clone(), name: name.to_string() });
+        }
+        Ok(values)
+    }
+
+    /// The same, whatever the values are.
+    ///
+    /// # Errors
+    /// A missing tensor, or one of another type.
+    pub(super) fn stored(&self, name: &str) -> Result<Vec<f32>> {
         let missing = || Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() };
         let info = self.metadata.info(name).ok_or_else(missing)?;
-        let bytes = &self.bytes[self.start + info.data_offsets.0..self.start + info.data_offsets.1];
-        let values: Vec<f32> = match info.dtype {
-            Dtype::F32 => words(bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F64 => words(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
+        let range = self.start + info.data_offsets.0..self.start + info.data_offsets.1;
+        let mut values = Vec::with_capacity(info.shape.iter().product());
+        match info.dtype {
+            Dtype::F32 => {
+                self.parts(range, |bytes| values.extend(words(bytes).map(f32::from_le_bytes)))?;
+            }
+            Dtype::F64 => {
+                self.parts(range, |bytes| values.extend(words(bytes).map(|b| f64::from_le_bytes(b) as f32)))?;
+            }
             // A bf16 is the upper half of an f32.
             Dtype::BF16 => {
-                words(bytes).map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)).collect()
+                let wide = |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16);
+                self.parts(range, |bytes| values.extend(words(bytes).map(wide)))?;
             }
-            Dtype::F16 => words(bytes).map(|b| half(u16::from_le_bytes(b))).collect(),
+            Dtype::F16 => {
+                let wide = |b| half(u16::from_le_bytes(b));
+                self.parts(range, |bytes| values.extend(words(bytes).map(wide)))?;
+            }
             Dtype::I64 if info.shape.is_empty() => {
-                let count = words(bytes).map(i64::from_le_bytes).next().unwrap_or_default();
+                let count = words(&self.bytes[range]).map(i64::from_le_bytes).next().unwrap_or_default();
                 if !(0..=1 << 24).contains(&count) {
                     let (path, name) = (self.path.clone(), name.to_string());
                     return Err(Error::DType { path, name, found: format!("the count {count}") });
                 }
-                vec![count as f32]
+                values.push(count as f32);
             }
             other => {
                 let (path, name) = (self.path.clone(), name.to_string());
                 return Err(Error::DType { path, name, found: format!("{other:?}") });
             }
-        };
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NotFinite { path: self.path.clone(), name: name.to_string() });
         }
         Ok(values)
+    }
+
+    /// Calls back with some of the file's bytes, part by part, in whole numbers of eight bytes as far as they go.
+    fn parts(&self, range: Range<usize>, mut take: impl FnMut(&[u8])) -> Result<()> {
+        const PART: usize = 1 << 20;
+        let Bytes::Map(_, file) = &self.bytes else {
+            take(&self.bytes[range]);
+            return Ok(());
+        };
+        let read = |source| Error::Read { path: self.path.clone(), source };
+        let mut file = file;
+        file.seek(SeekFrom::Start(range.start as u64)).map_err(read)?;
+        let mut part = vec![0; PART.min(range.len())];
+        let mut left = range.len();
+        while left > 0 {
+            let now = left.min(PART);
+            file.read_exact(&mut part[..now]).map_err(read)?;
+            take(&part[..now]);
+            left -= now;
+        }
+        Ok(())
     }
 }
 

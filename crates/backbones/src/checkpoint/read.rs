@@ -115,10 +115,20 @@ impl Checkpoint {
     /// A missing tensor, one that is neither of floats nor a count up to 2²⁴, beyond which `f32` has not every whole number,
     /// or one that holds values that are not finite.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        match self.places.get(name) {
-            Some(place) => self.files[*place].values(name),
-            None => Err(Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() }),
-        }
+        self.file(name)?.values(name)
+    }
+
+    /// The same, also of values that are not finite: what is in the file, for whoever looks for what is wrong with it.
+    ///
+    /// # Errors
+    /// A missing tensor, or one of another type.
+    pub fn stored(&self, name: &str) -> Result<Vec<f32>> {
+        self.file(name)?.stored(name)
+    }
+
+    fn file(&self, name: &str) -> Result<&File> {
+        let missing = || Error::MissingTensors { path: self.path.clone(), count: 1, names: name.to_string() };
+        self.places.get(name).map(|place| &self.files[*place]).ok_or_else(missing)
     }
 }
 

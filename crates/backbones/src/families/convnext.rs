@@ -191,7 +191,7 @@ impl Block {
         }
         let branch = graph.drop_path(&self.path, self.drop, &branch, graph.input.batch());
         let sum = graph.add(&branch, &x.values);
-        graph.show(&self.path, "", &sum);
+        graph.stream(&self.path, &sum);
         Ok(x.with(sum))
     }
 }
@@ -201,10 +201,12 @@ impl Network for ConvNext {
         let images = graph.images(self.image.channels)?;
         let mut x = graph.convolution(&self.patches, &images)?;
         x = x.with(graph.layer_norm(&self.patch_norm, &x.values)?);
+        graph.enter("patches", &x.values);
         for stage in &self.stages {
             if let Some((norm, halves)) = &stage.halving {
                 x = x.with(graph.layer_norm(norm, &x.values)?);
                 x = graph.convolution(halves, &x)?;
+                graph.enter("halved", &x.values);
             }
             for block in &stage.blocks {
                 x = block.forward(graph, &x, self.activation)?;

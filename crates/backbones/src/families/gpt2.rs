@@ -115,7 +115,7 @@ impl Network for Gpt2 {
         let positions = graph.lookup(self.positions, width, &tokens.positions, "position table")?;
         let sum = graph.add(&words, &positions);
         let mut hidden = graph.dropout("transformer.wte", self.spec.embedding_dropout, &sum);
-        graph.show("transformer.wte", "", &hidden);
+        graph.enter("transformer.wte", &hidden);
         let offsets = Arc::new(input.offsets.clone());
         for block in &self.blocks {
             hidden = block.forward(graph, &hidden, &offsets, &self.spec)?;
@@ -201,7 +201,7 @@ impl Block {
         let branch = graph.transposed(&self.down, &up)?;
         let branch = graph.dropout(&format!("{}.output", self.path), spec.residual_dropout, &branch);
         let y = graph.add(&x, &branch);
-        graph.show(&self.path, "", &y);
+        graph.stream(&self.path, &y);
         Ok(y)
     }
 }

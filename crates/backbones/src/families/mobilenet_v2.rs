@@ -181,7 +181,7 @@ impl Block {
         if self.residual {
             y = y.with(graph.add(&y.values, &x.values));
         }
-        graph.show(&self.path, "", &y.values);
+        graph.stream(&self.path, &y.values);
         Ok(y)
     }
 }
@@ -192,6 +192,7 @@ impl Network for MobileNetV2 {
         for layer in &self.stem {
             x = layer.forward(graph, &x)?;
         }
+        graph.enter("mobilenet_v2.conv_stem", &x.values);
         for block in &self.blocks {
             x = block.forward(graph, &x)?;
         }

@@ -118,6 +118,7 @@ fn network(config: &Config, declared: &mut Declarations, reading: Reading) -> Re
 impl Network for MpNet {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
         let mut hidden = graph.stem(&self.stem, self.width)?;
+        graph.enter(self.stem.place(), &hidden);
         let offsets = Arc::new(graph.input.offsets.clone());
         let n = offsets.windows(2).map(|range| range[1] - range[0]).max().unwrap_or(0);
         let buckets = (0..n * n).map(|pair| bucket((pair % n) as i64 - (pair / n) as i64)).collect();
@@ -129,6 +130,7 @@ impl Network for MpNet {
             let spec = AttentionSpec { law: self.law, dropout: self.attention_dropout, place: &place };
             let context = graph.attention(&spec, [&q, &k, &v], &offsets, Some(&bias));
             hidden = block.after(graph, &hidden, &context)?;
+            graph.stream(block.place(), &hidden);
         }
         let first = graph.first_tokens(&hidden);
         let features = self.top.as_ref().map(|top| graph.top(top, &first)).transpose()?;

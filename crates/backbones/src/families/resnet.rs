@@ -152,7 +152,7 @@ impl Layer {
         }
         let sum = graph.add(&y.values, &shortcut.values);
         let y = y.with(graph.activation(self.activation, &sum));
-        graph.show(&self.path, "", &y.values);
+        graph.stream(&self.path, &y.values);
         Ok(y)
     }
 }
@@ -162,6 +162,7 @@ impl Network for ResNet {
         let images = graph.images(self.image.channels)?;
         let mut x = self.stem.forward(graph, &images)?;
         x = graph.max_pool(&x, 3, 2, 1)?;
+        graph.enter("resnet.embedder", &x.values);
         for layer in &self.layers {
             x = layer.forward(graph, &x)?;
         }

@@ -1,7 +1,7 @@
 //! Multi-head attention over queries, keys and values that earlier operations have made.
 
 use super::{Descent, Graph, Place, Var};
-use crate::{Result, WeightId};
+use crate::{Attended, Result, WeightId};
 use std::sync::Arc;
 use xexp_kernels::attention::{Attention, Bias};
 use xexp_kernels::{Buffer, add};
@@ -79,6 +79,11 @@ impl Graph<'_, '_> {
         let mut context = self.pass.buffer(q.rows() * width);
         let values = bias.map(AttentionBias::values);
         law.forward(&qkv, offsets, values, dropout.as_ref(), &mut context);
+        self.pass.tell(|tap| {
+            tap.attention(Attended::plain(spec.place, law, &qkv, offsets, &|of, visit| {
+                law.rows(&qkv, offsets, values, of, visit)
+            }))
+        });
 
         let learned = bias.and_then(|bias| bias.heads.as_ref());
         let inputs: Vec<&Var> = [q, k, v].into_iter().chain(learned).collect();

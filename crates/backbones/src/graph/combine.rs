@@ -30,6 +30,7 @@ impl Graph<'_, '_> {
         let mut product = self.pass.buffer(x.values().len());
         let factors = x.values().iter().zip(y.values().iter());
         product.iter_mut().zip(factors).for_each(|(p, (x, y))| *p = x * y);
+        self.pass.tell(|tap| tap.gate());
         let (to_x, to_y) = (x.place(), y.place());
         let (x_values, y_values) = (x.values().clone(), y.values().clone());
         self.record(product, x.width(), self.wants(&[x, y], []), move |descent, mut dy| {
@@ -61,6 +62,7 @@ impl Graph<'_, '_> {
     pub fn scale_columns(&mut self, x: &Var, weight: WeightId) -> Result<Var> {
         let width = x.width();
         let mut y = self.pass.buffer(x.values().len());
+        self.pass.tell(|tap| tap.scale(weight));
         let w = self.params.values(weight)?;
         for (y, x) in y.chunks_exact_mut(width).zip(x.values().chunks_exact(width)) {
             y.iter_mut().zip(x.iter().zip(w.iter())).for_each(|(y, (x, w))| *y = x * w);

@@ -11,6 +11,7 @@ impl Graph<'_, '_> {
     pub fn linear(&mut self, layer: &Linear, x: &Var) -> Result<Var> {
         let mut y = self.pass.buffer(x.rows() * layer.output);
         layer.forward(self.params, x.values(), &mut y)?;
+        layer.show(x.values(), &y, self.pass);
         let wanted = self.wants(&[x], layer.ids());
         let (layer, input, place) = (*layer, x.values().clone(), x.place());
         Ok(self.record(y, layer.output, wanted, move |descent, dy| {
@@ -27,6 +28,7 @@ impl Graph<'_, '_> {
     pub fn transposed(&mut self, layer: &Transposed, x: &Var) -> Result<Var> {
         let mut y = self.pass.buffer(x.rows() * layer.output);
         layer.forward(self.params, x.values(), &mut y)?;
+        layer.show(x.values(), &y, self.pass);
         let wanted = self.wants(&[x], layer.ids());
         let (layer, input, place) = (*layer, x.values().clone(), x.place());
         Ok(self.record(y, layer.output, wanted, move |descent, dy| {
@@ -42,6 +44,7 @@ impl Graph<'_, '_> {
     pub fn activation(&mut self, activation: Activation, x: &Var) -> Var {
         let mut y = self.pass.buffer(x.values().len());
         activation.forward(x.values(), &mut y);
+        self.pass.tell(|tap| tap.activation(activation));
         let (input, place) = (x.values().clone(), x.place());
         self.record(y, x.width(), self.wants(&[x], []), move |descent, mut dy| {
             activation.backward(&input, &mut dy);

@@ -1,6 +1,7 @@
 //! Disentangled attention, as an operation.
 
 use super::{Graph, Var};
+use crate::Attended;
 use std::sync::Arc;
 use xexp_kernels::disentangled::{Disentangled, Distances, Given, TableGradients, Tables};
 
@@ -32,19 +33,24 @@ impl Graph<'_, '_> {
         let mut context = self.pass.buffer(q.values().len());
         let values = |table: Option<&Var>| table.map(|table| table.values().clone());
         let tables = (values(keys), values(queries));
-        law.forward(
-            &Given {
-                qkv: &qkv,
-                offsets,
-                tables: Tables {
-                    keys: tables.0.as_ref().map(|t| &t[..]),
-                    queries: tables.1.as_ref().map(|t| &t[..]),
-                },
-                distances: &distances,
-                dropout: dropout.as_ref(),
+        let given = Given {
+            qkv: &qkv,
+            offsets,
+            tables: Tables {
+                keys: tables.0.as_ref().map(|t| &t[..]),
+                queries: tables.1.as_ref().map(|t| &t[..]),
             },
-            &mut context,
-        );
+            distances: &distances,
+            dropout: dropout.as_ref(),
+        };
+        law.forward(&given, &mut context);
+        self.pass.tell(|tap| {
+            let rows: &crate::tap::Rows<'_> = &|of, visit| law.rows(&given, of, visit);
+            tap.attention(Attended {
+                plain: false,
+                ..Attended::plain(spec.place, law.law(), &qkv, offsets, rows)
+            });
+        });
         let inputs: Vec<&Var> = [Some(q), Some(k), Some(v), keys, queries].into_iter().flatten().collect();
         let wanted = self.wants(&inputs, []);
         let parts = [q, k, v].map(|part| (part.place(), part.width()));

@@ -63,6 +63,7 @@ impl Graph<'_, '_> {
         let windows = layer.windows(self.input.batch(), (x.height, x.width))?;
         let mut y = self.pass.buffer(windows.images * windows.outputs() * layer.output());
         layer.forward(self.params, x.values.values(), &mut y, &windows, self.pass.pool)?;
+        layer.show(x.values.values(), &y, &windows, self.pass);
         let wanted = self.wants(&[&x.values], layer.ids());
         let (layer, input, place) = (*layer, x.values.values().clone(), x.values.place());
         let values = self.record(y, layer.output(), wanted, move |descent, dy| {
@@ -81,7 +82,8 @@ impl Graph<'_, '_> {
     /// # Errors
     /// [`Error::Input`] in training, for a single row.
     pub fn batch_norm(&mut self, norm: &BatchNorm, range: Range, x: &Var) -> Result<Var> {
-        let learns = self.pass.trains() && self.params.any_trainable(norm.ids());
+        self.pass.tell(|tap| norm.ids().into_iter().take(1).for_each(|gain| tap.norm(gain)));
+        let learns = self.pass.follows_data() && self.params.any_trainable(norm.ids());
         let moments = if learns { norm.batch(x.values())? } else { norm.running(self.params)? };
         if learns {
             for (weight, values) in norm.moved(self.params, &moments, x.rows())? {
@@ -109,6 +111,7 @@ impl Graph<'_, '_> {
         let (channels, places) = (x.values.width(), x.places());
         let (mut y, mut norms) =
             (self.pass.buffer(x.values.values().len()), self.pass.buffer(self.input.batch() * channels));
+        self.pass.tell(|tap| tap.norm(weight));
         let (w, b) = (self.params.values(weight)?, self.params.values(bias)?);
         response_norm::forward(x.values.values(), (&w, &b), eps, places, &mut y, &mut norms);
         drop((w, b));

@@ -84,6 +84,8 @@ pub struct Tape {
     ops: Vec<Backward>,
     /// New values of weights that follow the data and have no gradient: running means and variances.
     pub statistics: Vec<(WeightId, Vec<f32>)>,
+    /// Nodes whose gradients the tap is shown, with the names of their places and their widths.
+    watched: Vec<(usize, String, usize)>,
 }
 
 impl<'a, 'p> Graph<'a, 'p> {
@@ -125,8 +127,27 @@ impl<'a, 'p> Graph<'a, 'p> {
     }
 
     /// Shows `var` to the tap, if there is one.
-    pub fn show(&mut self, place: &str, part: &str, var: &Var) {
+    pub fn show(&self, place: &str, part: &str, var: &Var) {
         self.pass.show(place, part, &var.values, var.width);
+    }
+
+    /// Shows the stream in front of the next block.
+    pub fn enter(&mut self, place: &str, var: &Var) {
+        self.pass.tell(|tap| tap.enter(place, &var.values, var.width));
+        self.watch(place, var);
+    }
+
+    /// Shows the stream behind a block.
+    pub fn stream(&mut self, place: &str, var: &Var) {
+        self.pass.tell(|tap| tap.stream(place, &var.values, var.width));
+        self.watch(place, var);
+    }
+
+    /// Has the tap shown the gradient of `var` as well.
+    fn watch(&mut self, place: &str, var: &Var) {
+        if let (Some(node), true) = (var.node, self.pass.tap.is_some()) {
+            self.tape.watched.push((node, place.to_string(), var.width));
+        }
     }
 }
 
@@ -149,6 +170,9 @@ impl Tape {
         }
         for (node, backward) in self.ops.into_iter().enumerate().rev() {
             if let Some(gradient) = descent.slots[node].take() {
+                for (_, place, width) in self.watched.iter().filter(|(watched, ..)| *watched == node) {
+                    pass.tell(|tap| tap.gradient(place, &gradient, *width));
+                }
                 backward(&mut descent, gradient)?;
             }
         }

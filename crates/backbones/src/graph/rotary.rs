@@ -9,6 +9,7 @@ impl Graph<'_, '_> {
         let mut y = self.pass.buffer(x.values().len());
         y.copy_from_slice(x.values());
         turn.angles.turn(&mut y, turn.head, &turn.positions, false);
+        self.pass.tell(|tap| tap.turn());
         let (turn, place) = (turn.clone(), x.place());
         self.record(y, x.width(), self.wants(&[x], []), move |descent, mut dy| {
             turn.angles.turn(&mut dy, turn.head, &turn.positions, true);

@@ -38,13 +38,14 @@ impl Graph<'_, '_> {
     pub fn block(&mut self, block: &Arc<Block>, x: &Var, queries: Queries) -> Result<Var> {
         let (y, tape) = block.forward(self.params, x.values(), self.input, queries, self.pass)?;
         let wanted = self.wants(&[x], block.ids());
-        let (block, place) = (block.clone(), x.place());
-        Ok(self.record(y, x.width(), wanted, move |descent, dy| {
-            let dx =
-                block.backward((descent.params, descent.grads), dy, tape, descent.input, descent.pass)?;
+        let (of, place) = (block.clone(), x.place());
+        let y = self.record(y, x.width(), wanted, move |descent, dy| {
+            let dx = of.backward((descent.params, descent.grads), dy, tape, descent.input, descent.pass)?;
             descent.give(place, dx);
             Ok(())
-        }))
+        });
+        self.stream(block.place(), &y);
+        Ok(y)
     }
 
     /// The hidden states `(batch, width)` of the sequences' first tokens.

@@ -1,7 +1,7 @@
 //! Multi-head self-attention with its four projections.
 
 use crate::layers::{Linear, first_rows};
-use crate::{Grads, Input, Params, Pass, Result, WeightId};
+use crate::{Attended, Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;
 use xexp_kernels::Buffer;
 use xexp_kernels::attention::{Attention, Queries};
@@ -74,14 +74,27 @@ impl SelfAttention {
             }
         };
         pass.show(&self.place, "qkv", &qkv, 3 * width);
+        if pass.tap.is_some() {
+            for (third, projection) in self.projections().into_iter().enumerate() {
+                let rows = qkv.chunks_exact(3 * width);
+                let y: Vec<f32> =
+                    rows.flat_map(|row| row[third * width..][..width].iter().copied()).collect();
+                projection.show(x, &y, pass);
+            }
+        }
         let dropout = pass.dropout(&self.place, self.dropout);
         let asking = if first.is_some() { input.batch() } else { tokens };
         let mut context = pass.buffer(asking * width);
         let law = Attention { queries, ..self.law };
         law.forward(&qkv, &input.offsets, None, dropout.as_ref(), &mut context);
+        pass.tell(|tap| {
+            let rows: &crate::tap::Rows<'_> = &|of, visit| law.rows(&qkv, &input.offsets, None, of, visit);
+            tap.attention(Attended::plain(&self.place, law, &qkv, &input.offsets, rows));
+        });
         pass.show(&self.place, "context", &context, width);
         let mut y = pass.buffer(asking * self.output.output);
         self.output.forward(params, &context, &mut y)?;
+        self.output.show(&context, &y, pass);
         Ok((y, SelfAttentionTape { x: x.clone(), first, qkv, context }))
     }
 

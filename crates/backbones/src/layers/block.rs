@@ -146,6 +146,11 @@ impl Block {
         block
     }
 
+    /// Names it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// `(tokens, width)` from `(tokens, width)`, and the tape. With [`Queries::First`] the output of each sequence's first token
     /// alone, `(batch, width)`, to rounding the same as among all: what a model needs of its last block if it is read there.
     pub fn forward(
@@ -169,7 +174,6 @@ impl Block {
         let (f, mlp) = self.mlp.forward(params, &h, pass)?;
         pass.show(&self.place, "mlp.branch", &f, self.width);
         let z = self.mlp_sum.after(params, (&y, places), f, &mut mlp_sum, pass)?;
-        pass.show(&self.place, "", &z, self.width);
         Ok((Arc::new(z), BlockTape { attention, attention_sum, mlp, mlp_sum, queries }))
     }
 

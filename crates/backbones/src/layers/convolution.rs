@@ -1,6 +1,6 @@
 //! A convolution over images.
 
-use crate::{Declarations, Error, Origin, Params, Result, WeightId};
+use crate::{Declarations, Error, Origin, Params, Pass, Product, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::convolution::{self, Shape};
 use xexp_kernels::linear::{self, GradColumns};
@@ -121,6 +121,13 @@ impl Convolution {
             convolution::forward(x, &w, b.as_deref(), y, &self.shape(windows), pool);
         }
         Ok(())
+    }
+
+    /// Shows `y` of `x` to the pass's tap, if there is one.
+    pub(crate) fn show(&self, x: &[f32], y: &[f32], windows: &Windows, pass: &Pass<'_>) {
+        let ConvolutionSpec { input, output, groups, .. } = self.spec;
+        let terms = windows.mean_taps() * (input / groups) as f64;
+        pass.tell(|tap| tap.product(Product { weight: self.weight, x, input, y, output, terms }));
     }
 
     /// Adds the weights' gradients, and writes (or adds, with `true`) `dx` where it is wanted.

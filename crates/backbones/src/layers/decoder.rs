@@ -94,7 +94,7 @@ impl Network for Decoder {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
         let input = graph.input;
         let mut hidden = graph.lookup(self.words, self.width, &input.words()?.ids, "vocabulary")?;
-        graph.show("model.embed_tokens", "", &hidden);
+        graph.enter("model.embed_tokens", &hidden);
         let turn = self.rotary.turn(input)?;
         let offsets = Arc::new(input.offsets.clone());
         for block in &self.blocks {
@@ -185,7 +185,7 @@ impl Block {
         let gated = graph.multiply(&gate, &up);
         let branch = graph.linear(&self.down, &gated)?;
         let y = graph.add(&x, &branch);
-        graph.show(&self.path, "", &y);
+        graph.stream(&self.path, &y);
         Ok(y)
     }
 }

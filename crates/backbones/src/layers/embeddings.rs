@@ -99,6 +99,11 @@ impl Table {
 }
 
 impl Embeddings {
+    /// Names it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Declares the tables and the norm by BERT's names.
     pub fn declare(declared: &mut Declarations, spec: &EmbeddingsSpec<'_>) -> Self {
         let (path, width) = (spec.path, spec.width);
@@ -158,7 +163,6 @@ impl Embeddings {
         if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
             dropout.apply(&mut y, self.width);
         }
-        pass.show(&self.place, "", &y, self.width);
         Ok((y, EmbeddingsTape { sum, stats }))
     }
 

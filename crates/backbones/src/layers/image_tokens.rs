@@ -68,6 +68,11 @@ impl ImageTokens {
         ImageTokens { patches, front, registers, positions, dropout: spec.dropout, place: path.to_string() }
     }
 
+    /// Names it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The images that it takes.
     pub fn image(&self) -> ImageShape {
         let patches = self.patches.image();
@@ -124,7 +129,6 @@ impl ImageTokens {
         if let Some(dropout) = pass.dropout(&self.place, self.dropout) {
             dropout.apply(&mut y, width);
         }
-        pass.show(&self.place, "", &y, width);
         Ok((y, tape))
     }
 

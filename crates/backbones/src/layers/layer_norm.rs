@@ -1,6 +1,6 @@
 //! Layer normalization with a weight, and with or without a bias.
 
-use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
+use crate::{Declarations, Grads, Origin, Params, Pass, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::{Buffer, Pool, layer_norm};
 
@@ -44,6 +44,11 @@ impl LayerNorm {
             None => layer_norm::forward(x, &w, &pool.zeros(self.width), self.eps, &mut y, &mut stats),
         }
         Ok((y, stats))
+    }
+
+    /// Tells the pass's tap, if there is one.
+    pub fn show(&self, pass: &Pass<'_>) {
+        pass.tell(|tap| tap.norm(self.weight));
     }
 
     /// `dx`, and the weights' gradients added.

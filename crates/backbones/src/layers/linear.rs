@@ -1,6 +1,6 @@
 //! A dense layer.
 
-use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
+use crate::{Declarations, Grads, Origin, Params, Pass, Product, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::linear::{self, Columns, GradColumns};
 
@@ -51,6 +51,12 @@ impl Linear {
             x,
             &mut Columns { data: y, stride: self.output, start: 0, width: self.output },
         )
+    }
+
+    /// Shows `y (rows, output)` of `x` to the pass's tap, if there is one.
+    pub fn show(&self, x: &[f32], y: &[f32], pass: &Pass<'_>) {
+        let (weight, input, output) = (self.weight, self.input, self.output);
+        pass.tell(|tap| tap.product(Product { weight, x, input, y, output, terms: input as f64 }));
     }
 
     /// Writes `y` into some columns of a wider matrix.

@@ -35,10 +35,13 @@ impl Mlp {
         let rows = x.len() / self.up.input;
         let mut before = pass.buffer(rows * self.up.output);
         self.up.forward(params, x, &mut before)?;
+        self.up.show(x, &before, pass);
         let mut after = pass.buffer(before.len());
         self.activation.forward(&before, &mut after);
+        pass.tell(|tap| tap.activation(self.activation));
         let mut y = pass.buffer(rows * self.down.output);
         self.down.forward(params, &after, &mut y)?;
+        self.down.show(&after, &y, pass);
         Ok((y, MlpTape { x: x.clone(), before, after }))
     }
 

@@ -1,6 +1,6 @@
 //! Patches of an image, projected.
 
-use crate::{Declarations, Error, Grads, Input, Origin, Params, Pass, Result, WeightId};
+use crate::{Declarations, Error, Grads, Input, Origin, Params, Pass, Product, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::Buffer;
 use xexp_kernels::linear::{self, GradColumns};
@@ -133,6 +133,10 @@ impl Patches {
         let mut y = pass.buffer(batch * self.side().pow(2) * self.width);
         let (w, b) = (params.values(self.weight)?, params.values(self.bias)?);
         linear::forward(&pixels, &w, Some(&b), &mut y);
+        let (weight, input, output) = (self.weight, self.channels * self.patch * self.patch, self.width);
+        pass.tell(|tap| {
+            tap.product(Product { weight, x: &pixels, input, y: &y, output, terms: input as f64 });
+        });
         Ok((y, PatchesTape { pixels }))
     }
 

@@ -53,6 +53,11 @@ impl PostBlock {
         }
     }
 
+    /// Names it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Names the streams and taps of its attention.
     pub fn attention_place(&self) -> String {
         format!("{}.attention", self.place)
@@ -82,7 +87,6 @@ impl PostBlock {
         let branch = graph.dropout(&format!("{}.output", self.place), self.dropout, &branch);
         let sum = graph.add(&branch, &y);
         let z = graph.layer_norm(&self.mlp_norm, &sum)?;
-        graph.show(&self.place, "", &z);
         Ok(z)
     }
 }

@@ -70,6 +70,7 @@ fn through(
 ) -> Result<(Buffer, Option<NormTape>)> {
     let Some(norm) = norm else { return Ok((x, None)) };
     let (y, stats) = norm.forward(params, &x, pass.pool)?;
+    norm.show(pass);
     Ok((y, Some(NormTape { x: Arc::new(x), stats })))
 }
 
@@ -116,6 +117,7 @@ impl Residual {
         let mut tape = ResidualTape { before: None, inner: None, after: None };
         let Some(norm) = &self.before else { return Ok((x.clone(), tape)) };
         let (y, stats) = norm.forward(params, x, pass.pool)?;
+        norm.show(pass);
         tape.before = Some(NormTape { x: x.clone(), stats });
         Ok((Arc::new(y), tape))
     }

@@ -64,6 +64,7 @@ impl Stack {
 impl Network for Stack {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
         let mut hidden = self.tokens(graph)?;
+        graph.enter(self.stem.place(), &hidden);
         for block in &self.blocks {
             hidden = graph.block(block, &hidden, Queries::All)?;
         }

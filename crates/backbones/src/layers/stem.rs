@@ -77,6 +77,14 @@ impl Stem {
         }
     }
 
+    /// Names it.
+    pub fn place(&self) -> &str {
+        match self {
+            Stem::Words(stem) => stem.place(),
+            Stem::Image(stem) => stem.place(),
+        }
+    }
+
     /// Most tokens of a sequence; `None` where no table bounds them.
     pub fn longest(&self) -> Option<usize> {
         match self {

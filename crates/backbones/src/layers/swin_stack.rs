@@ -39,7 +39,9 @@ impl SwinStage {
         let four = graph.scatter(&x, places, count);
         let four = graph.reshape(&four, 4 * x.width());
         let four = graph.layer_norm(norm, &four)?;
-        graph.linear(reduction, &four)
+        let merged = graph.linear(reduction, &four)?;
+        graph.enter("merged", &merged);
+        Ok(merged)
     }
 }
 
@@ -82,6 +84,7 @@ impl Network for SwinStack {
             x = graph.add(&x, &positions);
         }
         let mut hidden = graph.dropout("swin.embeddings", self.dropout, &x);
+        graph.enter("swin.embeddings", &hidden);
         for stage in &self.stages {
             hidden = stage.forward(graph, &hidden)?;
         }

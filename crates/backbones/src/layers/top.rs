@@ -98,6 +98,7 @@ impl Top {
                 }
                 let (mut pooled, mut features) = (pass.buffer(first.len()), pass.buffer(first.len()));
                 dense.forward(params, &first, &mut pooled)?;
+                dense.show(&first, &pooled, pass);
                 activation.forward(&pooled, &mut features);
                 (features, pooled)
             }

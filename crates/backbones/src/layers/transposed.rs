@@ -1,6 +1,6 @@
 //! A dense layer whose weight is stored the other way round.
 
-use crate::{Declarations, Grads, Origin, Params, Result, WeightId};
+use crate::{Declarations, Grads, Origin, Params, Pass, Product, Result, WeightId};
 use xexp_init::{Init, Layer};
 use xexp_kernels::{column_sums, linear_transposed as kernel};
 
@@ -33,6 +33,13 @@ impl Transposed {
     pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
         kernel::forward(x, &params.values(self.weight)?, &params.values(self.bias)?, y);
         Ok(())
+    }
+
+    /// Shows `y (rows, output)` of `x` to the pass's tap, if there is one.
+    pub fn show(&self, x: &[f32], y: &[f32], pass: &Pass<'_>) {
+        let (weight, output) = (self.weight, self.output);
+        let input = x.len() * output / y.len().max(1);
+        pass.tell(|tap| tap.product(Product { weight, x, input, y, output, terms: input as f64 }));
     }
 
     /// Adds the weights' gradients, and writes (or adds, with `accumulate`) `dx` where it is wanted.

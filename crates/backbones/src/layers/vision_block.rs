@@ -140,7 +140,7 @@ impl VisionBlock {
         let h = graph.layer_norm(&self.mlp_norm, &x)?;
         let branch = self.feed_forward(graph, &h)?;
         let y = self.sum(graph, &x, &branch, 1, over.images)?;
-        graph.show(&self.place, "", &y);
+        graph.stream(&self.place, &y);
         Ok(y)
     }
 

@@ -77,6 +77,7 @@ impl VisionStack {
 impl Network for VisionStack {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
         let mut hidden = graph.stem(&self.stem, self.width)?;
+        graph.enter(self.stem.place(), &hidden);
         let shared = self.shared.as_ref().map(|bias| bias.forward(graph)).transpose()?;
         let offsets = Arc::new(graph.input.offsets.clone());
         for (block, own) in &self.blocks {

@@ -43,7 +43,7 @@ mod last_layer;
 pub mod lipschitz_max_lr;
 mod small_net;
 mod softmax_gradient;
-mod spectrum;
+pub mod spectrum;
 mod tanh_layer;
 mod teacher;
 // heads

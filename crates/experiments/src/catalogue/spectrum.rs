@@ -8,7 +8,7 @@ const STEPS: usize = 80;
 /// reorthogonalization.
 ///
 /// Source: Golub & Van Loan, "Matrix Computations", section 10.1.
-pub(crate) fn largest_eigenvalue(n: usize, mut apply: impl FnMut(&[f64], &mut [f64])) -> f64 {
+pub fn largest_eigenvalue(n: usize, mut apply: impl FnMut(&[f64], &mut [f64])) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     // Any fixed vector that no eigenvector is likely to be orthogonal to.
     let mut v: Vec<f64> = (0..n).map(|i| 1.0 + libm::cos(1.7 * (i * i) as f64)).collect();
@@ -66,7 +66,7 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 }
 
 /// `E[φ φᵀ]` of rows of `width` values, `(width, width)`.
-pub(crate) fn second_moments(rows: &[f32], width: usize) -> Vec<f64> {
+pub fn second_moments(rows: &[f32], width: usize) -> Vec<f64> {
     let mut sums = vec![0.0; width * width];
     let mut wide = vec![0.0; width];
     for row in rows.chunks_exact(width) {
@@ -81,7 +81,7 @@ pub(crate) fn second_moments(rows: &[f32], width: usize) -> Vec<f64> {
 }
 
 /// `out = matrix · v` for a square matrix.
-pub(crate) fn times(matrix: &[f64], v: &[f64], out: &mut [f64]) {
+pub fn times(matrix: &[f64], v: &[f64], out: &mut [f64]) {
     for (o, line) in out.iter_mut().zip(matrix.chunks_exact(v.len())) {
         // Eight sums side by side, which the compiler keeps in vector registers.
         let mut lanes = [0.0; 8];
@@ -97,12 +97,12 @@ pub(crate) fn times(matrix: &[f64], v: &[f64], out: &mut [f64]) {
 }
 
 /// Largest eigenvalue of a symmetric positive matrix `(n, n)`.
-pub(crate) fn largest_of(matrix: &[f64], n: usize) -> f64 {
+pub fn largest_of(matrix: &[f64], n: usize) -> f64 {
     largest_eigenvalue(n, |v, out| times(matrix, v, out))
 }
 
 /// Largest singular value of `matrix (rows, columns)`.
-pub(crate) fn spectral_norm(matrix: &[f32], columns: usize) -> f64 {
+pub fn spectral_norm(matrix: &[f32], columns: usize) -> f64 {
     let wide: Vec<f64> = matrix.iter().map(|v| f64::from(*v)).collect();
     let rows = wide.len() / columns;
     let mut image = vec![0.0; rows];
@@ -120,7 +120,7 @@ pub(crate) fn spectral_norm(matrix: &[f32], columns: usize) -> f64 {
 /// `(√n + √p)²` with its correction for finite sizes, `−1.2065` times the width of the edge's fluctuations.
 ///
 /// Source: Johnstone 2001, theorem 1.1; the mean of the Tracy–Widom law of order 1 from Bejan 2005, table 2.
-pub(crate) fn wishart_edge(n: usize, p: usize) -> f64 {
+pub fn wishart_edge(n: usize, p: usize) -> f64 {
     let (a, b) = ((n.max(p) as f64 - 1.0).sqrt(), (n.min(p) as f64).sqrt());
     if a == 0.0 {
         return 1.0;

@@ -1,6 +1,7 @@
 //! Stacks of the transformer block that everything else in `xexp` trains, drawn with Xavier weights, watched and
 //! differentiated.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -249,23 +250,23 @@ impl Stack {
         let mut x = Arc::new(Buffer::from(x));
         let (mut all, mut tapes) = (vec![], vec![]);
         for block in &self.blocks {
-            let mut logits = Logits::default();
-            let mut entering = 0.0;
-            let mut tap = |place: &str, values: &[f32], columns: usize| {
+            let (logits, entering) = (Cell::new(Logits::default()), Cell::new(0.0));
+            let tap = |place: &str, values: &[f32], columns: usize| {
                 if place.ends_with("attention.input") {
-                    entering = second_moment(values);
+                    entering.set(second_moment(values));
                 } else if place.ends_with("attention.qkv") {
-                    logits = Logits::of_projections(values, tokens, heads, columns / 3);
+                    logits.set(Logits::of_projections(values, tokens, heads, columns / 3));
                 }
             };
             let mut pass = Pass::new(&self.pool, mode);
             if watch {
-                pass.tap = Some(&mut tap);
+                pass.tap = Some(&tap);
             }
             let (y, tape) = block.forward(&self.params, &x, &self.input, Queries::All, &mut pass)?;
             if watch {
                 let cosine = cosine(&x, width, tokens);
-                all.push(Seen { input: entering, logits, cosine, stream: second_moment(&y) });
+                let (input, logits) = (entering.get(), logits.get());
+                all.push(Seen { input, logits, cosine, stream: second_moment(&y) });
             }
             x = y;
             tapes.push(tape);

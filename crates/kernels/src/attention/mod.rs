@@ -10,9 +10,11 @@
 
 #![allow(unsafe_code)]
 
+mod logits;
 mod place;
 mod softmax;
 
+pub use self::logits::LogitRow;
 use self::place::{Place, Scratch};
 pub(crate) use self::softmax::softmax;
 use crate::Dropout;

@@ -62,7 +62,7 @@ impl Place {
 
 impl Bias<'_> {
     /// Adds the terms of a place to its logits.
-    fn add(&self, logits: &mut [f32], place: &Place) {
+    pub(super) fn add(&self, logits: &mut [f32], place: &Place) {
         let size = self.n * self.n;
         let of_sequence = |all: &[f32]| place.s % (all.len() / size);
         let matrices = [

@@ -7,6 +7,7 @@ mod axis;
 mod curves;
 mod forest;
 mod frame;
+mod grid;
 mod heat_map;
 mod lines;
 mod reliability;
@@ -14,6 +15,7 @@ mod svg;
 
 pub use curves::{Curve, CurveChart, Kind, Mark};
 pub use forest::{Forest, Ratio};
+pub use grid::Grid;
 pub use heat_map::HeatMap;
 pub use lines::{LineChart, Series};
 pub use reliability::{Bin, Reliability};

@@ -115,6 +115,7 @@ impl Deberta {
 impl Network for Deberta {
     fn forward(&self, graph: &mut Graph<'_, '_>) -> Result<Outputs> {
         let mut hidden = graph.stem(&self.stem, self.width)?;
+        graph.enter(self.stem.place(), &hidden);
         let offsets = Arc::new(graph.input.offsets.clone());
         let longest = offsets.windows(2).map(|range| range[1] - range[0]).max().unwrap_or(0);
         let vectors = self.distances.as_ref().map(|table| self.vectors(graph, table)).transpose()?;
@@ -133,6 +134,7 @@ impl Network for Deberta {
             if let (0, Some(convolution)) = (i, &self.convolution) {
                 y = self.convolve(graph, convolution, (&hidden, &y), &offsets)?;
             }
+            graph.stream(block.block.place(), &y);
             hidden = y;
         }
         let first = graph.first_tokens(&hidden);

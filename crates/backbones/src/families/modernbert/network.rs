@@ -112,7 +112,7 @@ impl Network for ModernBert {
         let words = graph.lookup(self.words, width, &input.words()?.ids, "vocabulary")?;
         let normed = graph.layer_norm(&self.norm, &words)?;
         let mut hidden = graph.dropout("model.embeddings", self.spec.embedding_dropout, &normed);
-        graph.show("model.embeddings", "", &hidden);
+        graph.enter("model.embeddings", &hidden);
         let offsets = Arc::new(input.offsets.clone());
         // Two kinds of blocks turn by two kinds of angles.
         let mut turns: Vec<(&Rotary, Turn)> = vec![];
@@ -226,7 +226,7 @@ impl Block {
         let gated = graph.dropout(&format!("{}.mlp", self.path), spec.mlp_dropout, &gated);
         let branch = graph.linear(&self.down, &gated)?;
         let y = graph.add(&x, &branch);
-        graph.show(&self.path, "", &y);
+        graph.stream(&self.path, &y);
         Ok(y)
     }
 }
