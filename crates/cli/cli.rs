@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::{completions, config, distill, doctor, evaluate, finetune, lab, man, predict, pretrain};
+use crate::{completions, config, distill, doctor, evaluate, finetune, lab, man, merge, predict, pretrain};
 
 /// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub enum Action {
     Predict(Box<predict::Args>),
     /// Scores labelled input with a saved model.
     Evaluate(Box<evaluate::Args>),
+    /// Puts an adapter into its model, as one model that transformers opens.
+    Merge(Box<merge::Args>),
     /// Makes a text encoder from raw text, by masked-language modelling.
     Pretrain(Box<pretrain::Args>),
     /// Makes a small text encoder that imitates a teacher, on texts without labels.

@@ -20,6 +20,7 @@ mod image_size;
 mod inputs;
 mod lab;
 mod man;
+mod merge;
 mod output;
 mod photo;
 mod places;
@@ -63,6 +64,7 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Finetune(args) => finetune::run(&args),
         Action::Predict(args) => predict::run(&args),
         Action::Evaluate(args) => evaluate::run(&args),
+        Action::Merge(args) => merge::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
         Action::List(args) => lab::list::run(&args),

@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod adapter;
 pub mod checkpoint;
 pub mod config;
 mod declarations;
@@ -38,6 +39,7 @@ pub mod layers;
 mod params;
 mod pass;
 
+pub use adapter::AdapterLaw;
 pub use declarations::{Declarations, Origin};
 pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderTape, Network, Outputs};
 pub use error::{Error, Result};

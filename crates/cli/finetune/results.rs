@@ -8,6 +8,7 @@ use xexp_heads::HeadPlan;
 use xexp_train::metrics::Scores;
 
 use super::args::Strategy;
+use super::lora::Adapters;
 use super::data::Examples;
 use super::training::Trained;
 use super::{Args, Plan};
@@ -45,11 +46,14 @@ pub struct Results {
     pub test: Option<Scores>,
     /// How the head began.
     pub head: Head,
+    /// The adapters, where these were trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Adapters>,
     /// What computed.
     pub device: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// SHA-256 of `model.safetensors`.
+    /// SHA-256 of `model.safetensors`, or of an adapter's `adapter_model.safetensors`.
     pub weights_sha256: String,
 }
 
@@ -105,10 +109,16 @@ impl Results {
                 initial_loss: head.initial_loss,
                 ln_classes: head.ln_classes,
             },
+            lora: None,
             device: plan.device.to_string(),
             seed: args.shared.seed,
             weights_sha256,
         }
+    }
+
+    /// The same of a run that trained adapters.
+    pub fn with_adapters(self, lora: Option<Adapters>) -> Self {
+        Results { lora, ..self }
     }
 
     /// Prints the results: for people a few lines, for programs the very object of `results.json`.

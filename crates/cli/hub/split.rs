@@ -88,8 +88,8 @@ fn fetched(
     shared: &Shared,
 ) -> Result<Split, Error> {
     let found =
-        watched(repository, shared, |hub, watch| hub.split(repository, configuration, splits, watch))?;
-    stale(repository, &found.commit, found.stale.as_ref(), shared);
+        watched(repository, shared.access(), |hub, watch| hub.split(repository, configuration, splits, watch))?;
+    stale(repository, &found.commit, found.stale.as_ref(), shared.access());
     Ok(Split {
         repository: repository.clone(),
         configuration: found.configuration,

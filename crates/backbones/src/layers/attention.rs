@@ -50,7 +50,7 @@ impl SelfAttention {
         let mut qkv = pass.buffer(tokens * 3 * width);
         for (third, projection) in self.projections().into_iter().enumerate() {
             let mut columns = Columns { data: &mut qkv, stride: 3 * width, start: third * width, width };
-            projection.forward_into(params, x, &mut columns)?;
+            projection.forward_into(params, x, &mut columns, pass)?;
         }
         pass.show(&self.place, "qkv", &qkv, 3 * width);
         let dropout = pass.dropout(&self.place, self.dropout);
@@ -58,7 +58,7 @@ impl SelfAttention {
         self.law.forward(&qkv, &input.offsets, None, dropout.as_ref(), &mut context);
         pass.show(&self.place, "context", &context, width);
         let mut y = pass.buffer(tokens * self.output.output);
-        self.output.forward(params, &context, &mut y)?;
+        self.output.forward(params, &context, &mut y, pass)?;
         Ok((y, SelfAttentionTape { x: x.clone(), qkv, context }))
     }
 
@@ -75,14 +75,14 @@ impl SelfAttention {
         let width = self.query.output;
         let mut dcontext = pass.buffer(tape.context.len());
         let dy = GradColumns::all(dy, self.output.output);
-        self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)))?;
+        self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)), pass)?;
         let mut dqkv = pass.buffer(tape.qkv.len());
         let dropout = pass.dropout(&self.place, self.dropout);
         self.law.backward(&dcontext, &tape.qkv, &input.offsets, (None, None), dropout.as_ref(), &mut dqkv);
         for (third, projection) in self.projections().into_iter().enumerate() {
             let all = GradColumns::all(&dqkv, 3 * width);
             let columns = GradColumns { start: third * width, width, ..all };
-            projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)))?;
+            projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)), pass)?;
             accumulate = true;
         }
         Ok(())
