@@ -35,10 +35,11 @@ WORK = ours.SCRATCH / "lora"
 CASES = {
     "albert": [], "bert": [], "camembert": ["--lora-targets", "query,dense"], "convnext": [], "deberta-v2": [],
     "deberta-v3": ["--lora-targets", "all-linear"], "deit": [], "dinov2": ["--lora-targets", "all-linear"],
-    "distilbert": [], "electra": [], "gpt2": ["--lora-targets", "c_attn,c_proj"], "llama": [], "modernbert": [],
+    "dinov2-swiglu": ["--lora-targets", "all-linear"], "distilbert": [], "electra": [], "gpt2": ["--lora-targets", "c_attn,c_proj"], "llama": [], "modernbert": [],
     "mpnet": [], "qwen2": ["--lora-targets", "all-linear"], "qwen3": [], "roberta": [], "swin": [],
     "vit": ["--lora-targets", "all-linear"], "xlm-roberta": [], "beit": [],
 }  # fmt: skip
+STEPS = {"bert": [], "gpt2": ["--lora-targets", "c_attn,c_proj"], "qwen2": ["--lora-targets", "all-linear"]}
 ADAPTERS = ["--lora-rank", 3, "--lora-alpha", 7, "--lr", 0.02]
 
 
@@ -52,6 +53,8 @@ def main() -> None:
     # An adapter of gpt2 says by itself which way its weights lie.
     warnings.filterwarnings("ignore", module="peft")
     shutil.rmtree(WORK, ignore_errors=True)
+    # Where the tables and pictures of the cases go.
+    families.WORK = WORK
     others = {"minilm": minilm, "steps": steps, "refusals": refusals}
     known = [*CASES, *others]
     if wrong := [case for case in args.cases if case not in known]:
@@ -59,6 +62,7 @@ def main() -> None:
     found = []
     for case in args.cases or known:
         torch.manual_seed(0)
+        (WORK / case).mkdir(parents=True, exist_ok=True)
         found.append(compare.report(case, others[case]() if case in others else rows(case)))
     compare.finish(all(found))
 
@@ -73,8 +77,6 @@ def rows(case: str) -> list[compare.Row]:
         data = ["--train", "bundled:symbols", "--limit-train", 64]
     else:
         families.tokenizer(case).save_pretrained(base)
-        (WORK / case).mkdir(parents=True, exist_ok=True)
-        families.WORK = WORK
         data = ["--train", families.table(case), "--batch-size", 8]
     flags = ["--model", base, *data, "--epochs", 3, "--strategy", "lora", *ADAPTERS, *CASES[case]]
     ours.run(ours.program(), "finetune", *flags, "--output", trained, "--quiet", stdout=subprocess.DEVNULL)
@@ -156,8 +158,10 @@ def back(case: str, base: Path, trained: Path, folder: Path) -> list[compare.Row
     written = json.loads(file.read_text(encoding="utf-8")) | {"base_model_name_or_path": str(base)}
     file.write_text(json.dumps(written), encoding="utf-8")
     found = compare.equal("no configuration of the model", [(folder / "config.json").exists()], [False])
-    if not tiny.is_image(case):
-        # For the comparison alone, which reads texts by transformers.
+    # For the comparison alone, which reads texts and pictures by transformers.
+    if tiny.is_image(case):
+        shutil.copy(families.PREPROCESSOR, folder)
+    else:
         families.tokenizer(case).save_pretrained(folder)
     with torch.no_grad():
         predicted, theirs = logits(case, folder, model)
@@ -191,29 +195,28 @@ def minilm() -> list[compare.Row]:
 
 
 def steps() -> list[compare.Row]:
-    """Three steps of AdamW from the same adapter, over all examples at once, in PEFT and here.
+    """Some steps of AdamW from the same adapter, over all examples at once, in PEFT and here.
 
     The adapter begins as `xexp` drew it: a run of one step with a rate of nearly nothing leaves it as it was, B within the
     rate of zero. The order of a batch does not matter to its mean.
     """
     found = []
-    for case, more in {"bert": [], "gpt2": ["--lora-targets", "c_attn,c_proj"], "qwen2": ["--lora-targets", "all-linear"]}.items():
+    for case, more in STEPS.items():
         base, table = WORK / "steps" / case / "base", WORK / "steps" / case / "train.csv"
+        (WORK / case).mkdir(parents=True, exist_ok=True)
         tiny.model(case, base)
         headless(base)
         families.tokenizer(case).save_pretrained(base)
-        families.WORK = WORK / "steps"
-        families.table(case)
-        begun, ended = WORK / "steps" / case / "begun", WORK / "steps" / case / "ended"
+        table.write_bytes(families.table(case).read_bytes())
         flags = ["--model", base, "--train", table, "--valid", table, "--strategy", "lora", "--lora-rank", 3, *more]
-        flags += ["--batch-size", 64, "--schedule", "constant", "--warmup", 0, "--quiet", "--seed", 5, "--head-lr", 0.01]
-        for folder, last in (begun, ["--max-steps", 1, "--lr", 1e-12]), (ended, ["--max-steps", 3, "--lr", 0.01]):
-            if folder is begun:
-                last = ["--max-steps", 1, "--lr", 1e-12, "--head-lr", 1e-12, "--weight-decay", 0]
-                line = [flag for flag in flags if flag not in ("--head-lr", 0.01)]
-            else:
-                line = flags
-            ours.run(ours.program(), "finetune", *line, *last, "--output", folder, stdout=subprocess.DEVNULL)
+        flags += ["--batch-size", 64, "--schedule", "constant", "--warmup", 0, "--quiet", "--seed", 5]
+        begun, ended = WORK / "steps" / case / "begun", WORK / "steps" / case / "ended"
+        for folder, steps, rate in (begun, 1, 1e-12), (ended, 3, 0.01):
+            last = ["--max-steps", steps, "--lr", rate, "--output", folder]
+            ours.run(ours.program(), "finetune", *flags, *last, stdout=subprocess.DEVNULL)
+        # Which step's weights were kept is a matter of scores.
+        taken = json.loads((ended / "results.json").read_text(encoding="utf-8"))["best_step"]
+        found.append(compare.Row(f"{case}: steps compared", str(taken), "2 or 3", taken > 1))
         model = opened(case, base, AutoConfig.from_pretrained(begun))
         model = PeftModel.from_pretrained(model, begun, is_trainable=True).eval()
         optimizer = torch.optim.AdamW(groups(model), lr=0.01, betas=(0.9, 0.999), eps=1e-8)
@@ -221,7 +224,7 @@ def steps() -> list[compare.Row]:
         names = {name: label for label, name in model.config.id2label.items()}
         tokens = PreTrainedTokenizerFast.from_pretrained(base)
         batch = tokens(texts, padding=True, return_tensors="pt")
-        for _ in range(3):
+        for _ in range(taken):
             optimizer.zero_grad()
             model(**batch, labels=torch.tensor([names[label] for label in labels])).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -253,7 +256,6 @@ def refusals() -> list[compare.Row]:
     base, trained = WORK / "refusals" / "base", WORK / "refusals" / "trained"
     tiny.model("bert", base)
     families.tokenizer("bert").save_pretrained(base)
-    families.WORK = WORK
     (WORK / "bert").mkdir(parents=True, exist_ok=True)
     table = families.table("bert")
     flags = ["--model", base, "--train", table, "--strategy", "lora", "--max-steps", 1, "--quiet"]

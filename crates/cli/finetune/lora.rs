@@ -134,7 +134,11 @@ pub fn unreachable_base(model: &str) -> Failure {
 ///
 /// # Errors
 /// Targets that the model has not.
-pub fn adapt(args: &Args, classifier: &mut Classifier, load: &LoadReport) -> Result<Option<Adapted>, Failure> {
+pub fn adapt(
+    args: &Args,
+    classifier: &mut Classifier,
+    load: &LoadReport,
+) -> Result<Option<Adapted>, Failure> {
     if args.training.strategy != Strategy::Lora {
         return Ok(None);
     }

@@ -98,7 +98,8 @@ pub fn upload(args: &Args, to: &Repository, output: &Path, stop: &AtomicBool) ->
     let adapter = output.join(ADAPTER).is_file();
     let needed = ["config.json", if adapter { Extent::Adapter } else { Extent::Model }.file()];
     if adapter {
-        let base = record(&output.join(ADAPTER))?["base_model_name_or_path"].as_str().unwrap_or_default().to_owned();
+        let base =
+            record(&output.join(ADAPTER))?["base_model_name_or_path"].as_str().unwrap_or_default().to_owned();
         if base.starts_with("bundled:") || Path::new(&base).is_absolute() {
             return Err(lora::unreachable_base(&base));
         }

@@ -8,8 +8,8 @@ use xexp_heads::HeadPlan;
 use xexp_train::metrics::Scores;
 
 use super::args::Strategy;
-use super::lora::Adapters;
 use super::data::Examples;
+use super::lora::Adapters;
 use super::training::Trained;
 use super::{Args, Plan};
 use crate::args::Format;

@@ -11,8 +11,8 @@ use xexp_report::atomic;
 use xexp_train::Checkpoints;
 
 use super::data::Examples;
-use super::results::Results;
 use super::lora::{self, Adapted};
+use super::results::Results;
 use super::{Args, Plan, published, report};
 use crate::failure::Failure;
 use crate::provenance;
@@ -181,7 +181,12 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
 
 /// The run's checkpoints, to look for or remove, not to resume from.
 fn checkpoints(plan: &Plan) -> Checkpoints {
-    Checkpoints { output: plan.output.clone(), identity: Default::default(), companions: vec![], extent: Extent::Model }
+    Checkpoints {
+        output: plan.output.clone(),
+        identity: Default::default(),
+        companions: vec![],
+        extent: Extent::Model,
+    }
 }
 
 /// Whether the run has a checkpoint.

@@ -173,5 +173,10 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("precision", json!(args.shared.precision)),
     ];
     let adapters = (args.training.strategy == Strategy::Lora).then(|| ("adapters", args.lora.identity()));
-    entries.into_iter().chain(adapters).chain(course::identity(s)).map(|(name, value)| (name.to_string(), value)).collect()
+    entries
+        .into_iter()
+        .chain(adapters)
+        .chain(course::identity(s))
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
 }

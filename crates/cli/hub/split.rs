@@ -87,8 +87,9 @@ fn fetched(
     splits: &[&str],
     shared: &Shared,
 ) -> Result<Split, Error> {
-    let found =
-        watched(repository, shared.access(), |hub, watch| hub.split(repository, configuration, splits, watch))?;
+    let found = watched(repository, shared.access(), |hub, watch| {
+        hub.split(repository, configuration, splits, watch)
+    })?;
     stale(repository, &found.commit, found.stale.as_ref(), shared.access());
     Ok(Split {
         repository: repository.clone(),

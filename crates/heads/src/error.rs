@@ -91,6 +91,7 @@ impl Error {
             Error::Labels { .. } => {
                 Some("predict and evaluate need a model that finetune has saved".to_string())
             }
+            Error::Range { expected, .. } => Some(format!("give a number in the range: {expected}")),
             Error::Adapter { .. } => {
                 Some("plain LoRA adapters open, as finetune --strategy lora and PEFT save them".to_string())
             }

@@ -183,7 +183,13 @@ mod tests {
         forward_into(&x, &w, None, &mut columns, input, Precision::F32);
         let before = wide.clone();
         // Twice the product: adding the same once more is exact.
-        add_into(&x, &w, &mut Columns { data: &mut wide, stride: 8, start: 2, width: 3 }, input, Precision::F32);
+        add_into(
+            &x,
+            &w,
+            &mut Columns { data: &mut wide, stride: 8, start: 2, width: 3 },
+            input,
+            Precision::F32,
+        );
         let columns = |wide: &[f32]| wide.chunks(8).flat_map(|row| row[2..5].to_vec()).collect::<Vec<_>>();
         assert!(columns(&wide).iter().zip(&plain).all(|(sum, one)| (sum - 2.0 * one).abs() < 2e-6));
         assert_eq!((wide[1], wide[5]), (9.0, 9.0));

@@ -7,7 +7,7 @@ mod report;
 mod resample;
 mod write;
 
-pub use extent::{ADAPTER_PREFIX, Extent};
+pub use extent::{ADAPTER_PREFIX, Extent, module_name};
 pub use read::Checkpoint;
 pub use report::LoadReport;
 pub use resample::{PositionTable, Resampling};

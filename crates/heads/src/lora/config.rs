@@ -84,8 +84,9 @@ impl AdapterConfig {
             Err(error) => return Err(wrong(format!("not JSON: {error}"))),
         };
         let get = |field: &str| fields.get(field).unwrap_or(&Value::Null);
-        let unexpected =
-            |field: &str, expected: &str| wrong(format!("{field}: expected {expected}, found {}", get(field)));
+        let unexpected = |field: &str, expected: &str| {
+            wrong(format!("{field}: expected {expected}, found {}", get(field)))
+        };
         if get("peft_type") != "LORA" {
             return Err(unexpected("peft_type", "\"LORA\""));
         }
@@ -164,7 +165,8 @@ mod tests {
             base: Some("org/name".into()),
             revision: None,
         };
-        let written = Written { targets: vec!["query".into()], saved: vec![], transposed: false, texts: true };
+        let written =
+            Written { targets: vec!["query".into()], saved: vec![], transposed: false, texts: true };
         let mut file = spec.json(written);
         file.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         AdapterConfig::parse("adapter_config.json".as_ref(), &file.to_string())

@@ -42,8 +42,7 @@ impl Classifier {
             let expected = "at most the wider side of the widest adapted layer";
             return Err(Error::Range { what: "rank of the adapters", expected, found: spec.rank as f64 });
         }
-        let law =
-            AdapterLaw { rank: spec.rank, scale: spec.alpha / spec.rank as f64, dropout: spec.dropout };
+        let law = AdapterLaw { rank: spec.rank, scale: spec.alpha / spec.rank as f64, dropout: spec.dropout };
         for module in &modules {
             let found = self.params.find(&format!("{module}.weight")).map(|(id, _)| id);
             if let Some(id) = found {
@@ -61,7 +60,9 @@ impl Classifier {
     /// The names of the backbone's dense layers, in order of declaration.
     fn dense(&self) -> impl Iterator<Item = &str> {
         let dense = self.params.iter().filter(|(_, w)| Params::adaptable(w) && !self.in_head(&w.name));
-        dense.filter_map(|(_, weight)| weight.name.strip_suffix(".weight"))
+        dense
+            .filter_map(|(_, weight)| weight.name.strip_suffix(".weight"))
+            .filter(|module| targets::is_one(module))
     }
 
     /// The wider side of the widest of these layers.
@@ -119,7 +120,7 @@ impl Classifier {
             revision: revision.map(str::to_string),
         }
         .json(config::Written {
-            targets: targets::written(names, self.family.model_type),
+            targets: targets::written(names),
             saved: saved.into_iter().map(str::to_string).collect(),
             transposed,
             texts: self.family.modality == Modality::Text,

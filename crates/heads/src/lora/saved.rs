@@ -1,10 +1,10 @@
 //! Adapters in a folder, ours or PEFT's, on the model that they belong to.
 
-use super::{AdapterConfig, targets};
+use super::AdapterConfig;
 use crate::{Classifier, Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use xexp_backbones::checkpoint::{ADAPTER_PREFIX, Checkpoint, Extent};
+use xexp_backbones::checkpoint::{ADAPTER_PREFIX, Checkpoint, Extent, module_name};
 use xexp_backbones::folder::{ADAPTER, Folder};
 use xexp_backbones::{AdapterLaw, Params, Seed, WeightId};
 
@@ -80,11 +80,17 @@ impl SavedAdapter {
     }
 
     /// Gives a model the adapters.
-    fn attach(&self, params: &mut Params, pairs: BTreeMap<String, [Option<String>; 2]>, model: &str) -> Result<()> {
+    fn attach(
+        &self,
+        params: &mut Params,
+        pairs: BTreeMap<String, [Option<String>; 2]>,
+        model: &str,
+    ) -> Result<()> {
         let mut layers: BTreeMap<String, WeightId> = BTreeMap::new();
         for (id, weight) in params.iter().filter(|(_, weight)| Params::adaptable(weight)) {
             let name = weight.name.trim_end_matches(".weight");
-            layers.extend(targets::newer(name, model).map(|newer| (newer, id)));
+            // PEFT on version 4 of transformers has written the checkpoints' own names.
+            layers.insert(module_name(name), id);
             layers.insert(name.to_string(), id);
         }
         for (module, pair) in pairs {
@@ -99,7 +105,8 @@ impl SavedAdapter {
             let law = AdapterLaw { rank, scale: self.config.scale(), dropout: self.config.dropout };
             let ids = params.adapt(id, law, Seed(0))?;
             for (key, id) in [a, b].iter().zip(ids) {
-                let (found, expected) = (self.weights.shape(key).unwrap_or_default(), params.weight(id).layer.shape());
+                let (found, expected) =
+                    (self.weights.shape(key).unwrap_or_default(), params.weight(id).layer.shape());
                 if found != expected {
                     let reason = format!("tensor {key}: expected shape {expected:?}, found {found:?}");
                     return Err(self.wrong(reason));

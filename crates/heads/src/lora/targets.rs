@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use xexp_backbones::Weight;
+use xexp_backbones::checkpoint::module_name;
 use xexp_init::Layer;
 
 /// The dense layers that are adapted.
@@ -50,55 +51,22 @@ pub(super) fn is_transposed(weight: &Weight) -> bool {
     matches!(weight.layer, Layer::Transposed { .. })
 }
 
-/// What version 5 of transformers calls a layer of an image model, whose checkpoints keep the older names; PEFT saves by the
-/// new names, and reads by both. `None` where the name is the same.
-///
-/// Source: transformers 5.23, `conversion_mapping.py`.
-pub(super) fn newer(module: &str, model_type: &str) -> Option<String> {
-    let stacked = match model_type {
-        "vit" | "deit" | "beit" => true,
-        "dinov2" | "dinov2_with_registers" | "swin" => false,
-        _ => return None,
-    };
-    let mut name = module.to_string();
-    if stacked {
-        name = name.replacen(".encoder.layer.", ".layers.", 1);
-    }
-    for (old, new) in [
-        (".attention.attention.query", ".attention.q_proj"),
-        (".attention.attention.key", ".attention.k_proj"),
-        (".attention.attention.value", ".attention.v_proj"),
-        (".attention.self.query", ".attention.q_proj"),
-        (".attention.self.key", ".attention.k_proj"),
-        (".attention.self.value", ".attention.v_proj"),
-        (".attention.output.dense", ".attention.o_proj"),
-        (".intermediate.dense", ".mlp.fc1"),
-        (".output.dense", ".mlp.fc2"),
-    ] {
-        if let Some(front) = name.strip_suffix(old) {
-            name = format!("{front}{new}");
-            break;
-        }
-    }
-    (name != module).then_some(name)
+/// Whether a layer is one in transformers too. That of a gated DINOv2 which its checkpoints call `weights_in` is two there.
+pub(super) fn is_one(module: &str) -> bool {
+    !module.ends_with(".weights_in")
 }
 
-/// `target_modules` for the adapted modules among all: an ending where every module that has it is adapted, and else the whole
-/// name; in both spellings where there are two.
-pub(super) fn written([adapted, all]: [&[&str]; 2], model_type: &str) -> Vec<String> {
-    let spellings: [fn(&str, &str) -> String; 2] =
-        [|name, _| name.to_string(), |name, model| newer(name, model).unwrap_or_else(|| name.to_string())];
-    let mut targets = BTreeSet::new();
-    for spelled in spellings {
-        let names = |of: &[&str]| of.iter().map(|name| spelled(name, model_type)).collect::<BTreeSet<_>>();
-        let (adapted, all) = (names(adapted), names(all));
-        for name in &adapted {
-            let end = ending(name);
-            let alone = all.iter().filter(|other| matches(other, end)).all(|other| adapted.contains(other));
-            targets.insert(if alone { end.to_string() } else { name.clone() });
-        }
-    }
-    targets.into_iter().collect()
+/// `target_modules` for the adapted modules among all, by the names that PEFT knows: an ending where every module that has it is
+/// adapted, and else the whole name.
+pub(super) fn written([adapted, all]: [&[&str]; 2]) -> Vec<String> {
+    let names = |of: &[&str]| of.iter().map(|name| module_name(name)).collect::<BTreeSet<_>>();
+    let (adapted, all) = (names(adapted), names(all));
+    let target = |name: &String| {
+        let end = ending(name);
+        let alone = all.iter().filter(|other| matches(other, end)).all(|other| adapted.contains(other));
+        if alone { end.to_string() } else { name.clone() }
+    };
+    adapted.iter().map(target).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -119,7 +87,7 @@ mod tests {
     #[test]
     fn endings_are_written_where_they_mean_no_other_module() {
         let all = ["a.0.attn.dense", "a.1.attn.dense", "a.0.query", "a.1.query", "classifier.dense"];
-        let written = |adapted: &[&str]| written([adapted, &all], "roberta");
+        let written = |adapted: &[&str]| written([adapted, &all]);
         assert_eq!(written(&["a.0.query", "a.1.query"]), ["query"]);
         // The head's layer of the same ending is no target.
         assert_eq!(written(&["a.0.attn.dense", "a.1.attn.dense"]), ["a.0.attn.dense", "a.1.attn.dense"]);
@@ -127,10 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn image_models_are_written_in_both_spellings() {
+    fn image_models_are_written_as_transformers_has_them_in_memory() {
         let all = ["vit.encoder.layer.0.attention.attention.query", "vit.encoder.layer.0.output.dense"];
-        assert_eq!(written([&all[..1], &all], "vit"), ["q_proj", "query"]);
-        assert_eq!(newer(all[1], "vit").unwrap(), "vit.layers.0.mlp.fc2");
-        assert_eq!(newer(all[1], "bert"), None);
+        assert_eq!(written([&all[..1], &all]), ["q_proj"]);
     }
 }
