@@ -7,7 +7,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 
 use crate::failure::Failure;
 use crate::{
-    compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, predict, pretrain,
+    compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, merge, predict, pretrain,
 };
 
 /// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.
@@ -34,6 +34,8 @@ pub enum Action {
     Config(config::Args),
     /// Measures a checkpoint: each number beside what new weights would give, what is wrong and where, and what to set.
     Inspect(Box<inspect::Args>),
+    /// Puts an adapter into its model, as one model that transformers opens.
+    Merge(Box<merge::Args>),
     /// Makes a text encoder from raw text, by masked-language modelling.
     Pretrain(Box<pretrain::Args>),
     /// Makes a small text encoder that imitates a teacher, on texts without labels.

@@ -22,6 +22,7 @@ mod inputs;
 mod inspect;
 mod lab;
 mod man;
+mod merge;
 mod output;
 mod photo;
 mod places;
@@ -69,6 +70,7 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Compare(args) => compare::run(&args),
         Action::Config(args) => config::run(&args),
         Action::Inspect(args) => inspect::run(&args),
+        Action::Merge(args) => merge::run(&args),
         Action::Pretrain(args) => pretrain::run(&args),
         Action::Distill(args) => distill::run(&args),
         Action::List(args) => lab::list::run(&args),

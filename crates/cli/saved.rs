@@ -41,7 +41,7 @@ impl Job {
             shared.model.as_deref().ok_or_else(|| {
                 Failure::input("no model").hint("give the --output of a finished run: --model DIR")
             })?,
-            shared,
+            shared.access(),
         )?;
         let data = given.ok_or_else(|| {
             let hint = format!(
@@ -71,11 +71,11 @@ impl Job {
     /// # Errors
     /// A folder that holds no classifier that can be used.
     pub fn open(&self, shared: &Shared, reading: &Reading) -> Result<Model, Failure> {
-        let mut folder = self.model.open()?;
-        image_size::agree(&mut folder, shared.quiet)?;
-        let (mut classifier, names) = Classifier::open(&folder)?;
+        let mut saved = self.model.open_saved(None, shared.access())?;
+        image_size::agree(&mut saved.folder, shared.quiet)?;
+        let (mut classifier, names) = saved.classifier()?;
         shared.precision.settle(&mut classifier, shared.quiet)?;
-        let encoder = Encoder::new(&folder, classifier.backbone.image(), shared, reading)?;
+        let encoder = Encoder::new(&saved.folder, classifier.backbone.image(), shared, reading)?;
         Ok(Model { classifier, names, encoder })
     }
 }

@@ -40,6 +40,8 @@ class Case(NamedTuple):
     forward: tuple[float, float]
     steps: int
     precision: str = "f32"
+    # Of adapters on queries and values, where these are trained and the head.
+    rank: int | None = None
 
 
 def transformer(batch: int, length: int, layers: int, width: int, hidden: int, before: float = 0.0) -> tuple[float, float]:
@@ -61,6 +63,7 @@ MOBILENET = (2.0 * 16 * 59e6, 2.0 * 16 * 59e6)
 CASES = (
     Case("MiniLM step, 32 × 128", "step", lambda: subjects.minilm(32, 128), MINILM, 4),
     Case("MiniLM step, 32 × 128, bf16", "step", lambda: subjects.minilm(32, 128), MINILM, 4, "bf16"),
+    Case("MiniLM step, 32 × 128, LoRA of rank 8", "step", lambda: subjects.minilm(32, 128), MINILM, 4, rank=8),
     Case("MiniLM forward, 32 × 128", "forward", lambda: subjects.minilm(32, 128), MINILM, 8),
     Case("MiniLM step, 32 × 16", "step", lambda: subjects.minilm(32, 16), transformer(32, 16, 6, 384, 1536), 20),
     Case("ViT-S/16 step, 16 images", "step", lambda: subjects.vit_small(16), VIT, 3),
@@ -98,7 +101,9 @@ def compare(case: Case, threads: int, rounds: int, rate: float) -> dict:
     seconds = {side: statistics.median([s for r in runs for s in r[0]]) for side, runs in found.items()}
     ratios = [statistics.median(a[0]) / statistics.median(b[0]) for a, b in zip(*found.values(), strict=True)]
     memory = {side: max(run[2] for run in runs) for side, runs in found.items()}
-    ours, theirs = (passed * (3 if case.mode == "step" else 1) for passed in case.forward)
+    # Backward, a product of the gradient with the weight and, where that learns, one with the input.
+    times = {"forward": 1, "step": 3 if case.rank is None else 2}[case.mode]
+    ours, theirs = (passed * times for passed in case.forward)
     return {
         "case": case.name,
         "threads": threads,
@@ -120,6 +125,8 @@ def one(side: str, case: Case, subject: subjects.Subject, threads: int) -> tuple
     given = [case.mode, "--model", subject.model, "--batch", subject.batch, "--steps", case.steps]
     if case.mode == "step":
         given += ["--lr", RATE]
+    if case.rank is not None:
+        given += ["--lora", case.rank]
     done = measured([*command(side, threads), *given, *precision(case)], threads)
     lines = [tuple(map(float, line.split())) for line in done.output.splitlines()]
     return [seconds for seconds, _ in lines][1:], [value for _, value in lines], done.memory

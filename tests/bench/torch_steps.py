@@ -1,6 +1,7 @@
 """PyTorch's side of `steps.py`: seconds and losses of the same steps, a line each, in the format of the example `speed`.
 
 Usage: python torch_steps.py step|forward|matrix --model DIR --batch FILE --steps N [--lr X] --threads N [--precision bf16]
+       [--lora RANK]
 """
 
 import argparse
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 from transformers.utils import logging
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--lr", type=float, default=0.0)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--lora", type=int, help="rank of adapters on queries and values, by PEFT")
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -66,10 +69,14 @@ def subject(args: argparse.Namespace):
 
         return forward
     model.train()
+    if args.lora:
+        lora = LoraConfig(task_type="SEQ_CLS", r=args.lora, lora_alpha=16, target_modules=["query", "value"])
+        model = get_peft_model(model, lora)
+    trained = [p for p in model.parameters() if p.requires_grad]
     # As in our optimiser: biases and the weights of norms do not decay. `fused` is PyTorch's fastest.
     groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.01},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.01},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=args.lr, fused=True)
 

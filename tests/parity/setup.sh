@@ -15,7 +15,7 @@ if ! cmp --silent "$wanted" "$stamp"; then
   rm -f "$stamp"
   python3 -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --requirement "$wanted" >&2
-  "$venv/bin/python" -c 'import torch, transformers' >&2
+  "$venv/bin/python" -c 'import peft, torch, transformers' >&2
   cp "$wanted" "$stamp"
 fi
 echo "$venv/bin/python"

@@ -11,6 +11,12 @@ pub enum Error {
         /// The file looked for.
         path: PathBuf,
     },
+    /// An adapter where a whole model is needed.
+    #[error("{path} holds an adapter, not a whole model")]
+    Adapter {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Only pickled weights are there.
     #[error("{path} is a pickle, which can run code when read; expected model.safetensors beside it")]
     Pickle {
@@ -144,6 +150,10 @@ impl Error {
             Error::Missing { .. } => {
                 "a model folder holds config.json, model.safetensors, and tokenizer.json or preprocessor_config.json".to_string()
             }
+            Error::Adapter { path } => format!(
+                "put it into its model first: xexp merge {} --output MODEL; predict and evaluate open it as it is",
+                path.display()
+            ),
             Error::Pickle { .. } => "convert it once, in Python: from transformers import AutoModel; \
                  AutoModel.from_pretrained('DIR').save_pretrained('NEW_DIR', safe_serialization=True)"
                 .to_string(),

@@ -17,6 +17,8 @@ pub struct Folder {
     pub family: &'static Family,
     /// The files, when they lie in memory.
     memory: Option<Files>,
+    /// The model that an adapter in this folder belongs to.
+    base: Option<Box<Folder>>,
 }
 
 /// Names and contents of a model's files in memory.
@@ -32,6 +34,9 @@ pub const COMPANIONS: &[&str] = &[
     "preprocessor_config.json",
 ];
 
+/// The file that makes a folder that of an adapter.
+pub const ADAPTER: &str = "adapter_config.json";
+
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -43,7 +48,7 @@ impl Folder {
     /// [`Error::Missing`], [`Error::Pickle`] when the only weights are pickled, or a configuration that is none of
     /// ours.
     pub fn open(path: &Path) -> Result<Self> {
-        let config = Config::read(&required(path, CONFIG)?)?;
+        let config = Config::read(&required(whole(path)?, CONFIG)?)?;
         let pickle = path.join("pytorch_model.bin");
         match required(path, WEIGHTS) {
             Err(_) if path.join(INDEX).is_file() => (),
@@ -60,7 +65,19 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`].
     pub fn without_weights(path: &Path) -> Result<Self> {
-        Self::with_config(path, Config::read(&required(path, CONFIG)?)?)
+        Self::with_config(path, Config::read(&required(whole(path)?, CONFIG)?)?)
+    }
+
+    /// The folder of an adapter, over the model that it belongs to: configuration, tokenizer and preprocessor are the
+    /// adapter's as far as it has them, the weights are the model's.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a configuration that is none of ours.
+    pub fn over(path: &Path, base: Folder) -> Result<Self> {
+        let own = path.join(CONFIG);
+        let config = if own.is_file() { families::spelled(Config::read(&own)?) } else { base.config.clone() };
+        let family = families::find(&config)?;
+        Ok(Folder { path: path.into(), config, family, memory: None, base: Some(Box::new(base)) })
     }
 
     fn with_config(path: &Path, config: Config) -> Result<Self> {
@@ -69,7 +86,7 @@ impl Folder {
         if families::preprocessor(&config)?.is_none() {
             required(path, family.modality.companion())?;
         }
-        Ok(Folder { path: path.into(), config, family, memory: None })
+        Ok(Folder { path: path.into(), config, family, memory: None, base: None })
     }
 
     /// The same of files in memory; `name` is for messages.
@@ -86,7 +103,7 @@ impl Folder {
         let config = families::spelled(config);
         let family = families::find(&config)?;
         find(family.modality.companion())?;
-        Ok(Folder { path, config, family, memory: Some(files) })
+        Ok(Folder { path, config, family, memory: Some(files), base: None })
     }
 
     /// The bytes of one of its files; `None` when it has none of this name.
@@ -98,6 +115,9 @@ impl Folder {
             return Ok(files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| Cow::Borrowed(*bytes)));
         }
         let path = self.path.join(name);
+        if let (false, Some(base)) = (path.is_file(), &self.base) {
+            return base.file(name);
+        }
         if !path.is_file() {
             let wanted = name == Modality::Image.companion();
             return Ok(if wanted { families::preprocessor(&self.config)?.map(Cow::Owned) } else { None });
@@ -121,6 +141,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Missing`], or as [`Checkpoint::open`] and [`Checkpoint::open_sharded`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        if let Some(base) = &self.base {
+            return base.checkpoint();
+        }
         let path = self.path.join(WEIGHTS);
         match self.memory {
             Some(files) => {
@@ -149,6 +172,11 @@ impl Folder {
         }
         Ok(found)
     }
+}
+
+/// The folder itself, unless it is that of an adapter, which is no model without the one that it belongs to.
+fn whole(folder: &Path) -> Result<&Path> {
+    if folder.join(ADAPTER).is_file() { Err(Error::Adapter { path: folder.into() }) } else { Ok(folder) }
 }
 
 fn required(folder: &Path, name: &str) -> Result<PathBuf> {

@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod adapter;
 pub mod checkpoint;
 pub mod config;
 mod declarations;
@@ -39,6 +40,7 @@ mod params;
 mod pass;
 mod tap;
 
+pub use adapter::AdapterLaw;
 pub use declarations::{Declarations, Origin};
 pub use encoder::{Encoded, Encoder, EncoderGradient, EncoderTape, Network, Outputs};
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! The weights of a model.
 
+use crate::adapter::Adapter;
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Weight {
     pub learns: bool,
     /// Whether training changes it by a gradient.
     pub trainable: bool,
+    /// Whether it is a part of an adapter, and none of the model's own.
+    pub adapts: bool,
     /// How a dense layer rounds it, and what it multiplies it with; the values themselves stay `f32`.
     pub precision: Precision,
 }
@@ -39,12 +42,46 @@ impl Weight {
 pub struct Params {
     weights: Vec<Weight>,
     by_name: BTreeMap<String, usize>,
+    /// By the place of the weight that each adapts.
+    adapters: BTreeMap<usize, Adapter>,
 }
 
 impl Params {
     pub(crate) fn new(weights: Vec<Weight>) -> Self {
         let by_name = weights.iter().enumerate().map(|(i, w)| (w.name.clone(), i)).collect();
-        Params { weights, by_name }
+        Params { weights, by_name, adapters: BTreeMap::new() }
+    }
+
+    /// Adds a weight that is part of an adapter.
+    pub(crate) fn push(&mut self, weight: Weight) -> WeightId {
+        let id = WeightId(self.weights.len());
+        self.by_name.insert(weight.name.clone(), id.0);
+        self.weights.push(weight);
+        id
+    }
+
+    /// Has an adapter add to the products with a weight.
+    pub(crate) fn attach(&mut self, id: WeightId, adapter: Adapter) {
+        self.adapters.insert(id.0, adapter);
+    }
+
+    /// Takes all adapters away, with their weights; those that they adapted, and the adapters.
+    pub(crate) fn detach(&mut self) -> Vec<(WeightId, Adapter)> {
+        // They were added behind everything else.
+        self.weights.retain(|weight| !weight.adapts);
+        let left = self.weights.len();
+        self.by_name.retain(|_, index| *index < left);
+        std::mem::take(&mut self.adapters).into_iter().map(|(id, adapter)| (WeightId(id), adapter)).collect()
+    }
+
+    /// The adapter of a weight, if it has one.
+    pub(crate) fn adapter(&self, id: WeightId) -> Option<&Adapter> {
+        self.adapters.get(&id.0)
+    }
+
+    /// The weights that have an adapter, and these.
+    pub(crate) fn adapters(&self) -> impl Iterator<Item = (WeightId, &Adapter)> {
+        self.adapters.iter().map(|(&id, adapter)| (WeightId(id), adapter))
     }
 
     /// The values of a weight, as a slice.
@@ -84,19 +121,24 @@ impl Params {
     }
 
     /// Has the dense layers of these weights, by name, round their operands so; the others not at all. Gives their number.
+    /// An adapter rounds as the layer that it adapts.
     pub fn multiply_in(&mut self, precision: Precision, wanted: impl Fn(&str) -> bool) -> usize {
         let mut count = 0;
         for weight in &mut self.weights {
-            let dense = matches!(weight.layer, Layer::Linear { .. }) && wanted(&weight.name);
+            let own = matches!(weight.layer, Layer::Linear { .. }) && !weight.adapts;
+            let dense = own && wanted(&weight.name);
             weight.precision = if dense { precision } else { Precision::F32 };
             count += usize::from(dense);
         }
         count
     }
 
-    /// Whether training changes any of these.
+    /// Whether training changes any of these, or an adapter of theirs.
     pub fn any_trainable(&self, ids: impl IntoIterator<Item = WeightId>) -> bool {
-        ids.into_iter().any(|id| self.weights[id.0].trainable)
+        let trainable = |id: WeightId| self.weights[id.0].trainable;
+        ids.into_iter().any(|id| {
+            trainable(id) || self.adapter(id).is_some_and(|adapter| adapter.ids().into_iter().any(trainable))
+        })
     }
 
     /// Number of values, in all and trainable.

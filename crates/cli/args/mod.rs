@@ -22,5 +22,5 @@ pub use corpus::Corpus;
 pub use course::Course;
 pub use reading::{DataFormat, OnBadRow, Reading};
 pub use save_dtype::SaveDtype;
-pub use shared::{Format, Shared};
+pub use shared::{Access, Format, Shared};
 pub use temperature::Temperature;

@@ -50,6 +50,22 @@ pub struct Shared {
     pub quiet: bool,
 }
 
+/// How models and data are fetched that are not on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// The network is not used.
+    pub offline: bool,
+    /// Nothing is shown on the way.
+    pub quiet: bool,
+}
+
+impl Shared {
+    /// How models and data are fetched.
+    pub fn access(&self) -> Access {
+        Access { offline: self.offline, quiet: self.quiet }
+    }
+}
+
 /// The form of what a command prints on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

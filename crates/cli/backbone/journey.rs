@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use xexp_backbones::checkpoint::serialize_as;
+use xexp_backbones::checkpoint::{Extent, serialize_as};
 use xexp_report::{Valid, atomic};
 use xexp_train::{Checkpoints, Evaluation, Objective, Settings};
 
@@ -87,6 +87,7 @@ impl Journey<'_> {
             output: output.clone(),
             identity: self.identity(),
             companions: self.files("float32")?,
+            extent: Extent::Model,
         };
         let resume = running::resumes(&checkpoints, self.flags.resume, self.shared.quiet)?;
         if !resume {
@@ -95,7 +96,7 @@ impl Journey<'_> {
         let (objective, quiet) = (self.objective, self.shared.quiet);
         let ran = running::fit(objective, self.settings, &checkpoints, resume, quiet, stop)?;
         let Some(ran) = ran else { return Ok(Exit::Interrupted) };
-        stored.round(objective.params())?;
+        stored.round(objective.params(), Extent::Model)?;
         let valid = match objective.evaluate(self.settings.batch_size, stop)? {
             Evaluation::Interrupted => return Ok(Exit::Interrupted),
             Evaluation::Scored(valid) => valid,

@@ -28,9 +28,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Failure::input("no teacher").hint("give a text encoder in the Hugging Face layout: --model DIR")
     })?;
     let job = Job::new("distill", &args.shared, &args.corpus)?;
-    let place = places::model("--model", given, &args.shared)?;
+    let place = places::model("--model", given, args.shared.access())?;
     let earlier = args.student.student.as_deref();
-    let earlier = earlier.map(|name| places::model("--student", name, &args.shared)).transpose()?;
+    let earlier = earlier.map(|name| places::model("--student", name, args.shared.access())).transpose()?;
     // Not before the models are here: a signal ends a download at once.
     let stop = signals::watch()?;
     let folder = place.open()?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use xexp_heads::HeadInit;
 
+use super::lora::Lora;
 use crate::args::{Augmentation, Course, Reading, SaveDtype, Shared, number};
 
 /// What to fine-tune, on what, and how.
@@ -81,6 +82,10 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub training: Training,
+    /// The adapters, if these are trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub lora: Lora,
 }
 
 /// How the new head begins.
@@ -106,7 +111,7 @@ pub struct Head {
 #[command(next_help_heading = "Training")]
 pub struct Training {
     /// Which weights are trained: the head alone, on features computed once, or all; under `lp-ft` first the one, then the
-    /// other. The steps of a probe are full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do
+    /// other; under `lora` adapters of low rank and the head, whose output is theirs alone, in PEFT's format. The steps of a probe are full-batch and accelerated; warm-up, schedule, decay, clipping and accumulation do
     /// not apply to it, and under `lp-ft` no flag does.
     #[arg(long, env = "XEXP_STRATEGY", value_name = "STRATEGY", default_value = "full")]
     pub strategy: Strategy,
@@ -117,7 +122,7 @@ pub struct Training {
     /// the kept features].
     #[arg(long, env = "XEXP_EPOCHS", value_name = "N")]
     pub epochs: Option<NonZeroU32>,
-    /// The learning rate [default: 5e-5, or what a bundled model recommends; under `probe`, the guaranteed limit of the measured features].
+    /// The learning rate [default: 5e-5, or what a bundled model recommends; ten times that under `lora`; under `probe`, the guaranteed limit of the measured features].
     #[arg(long, env = "XEXP_LR", value_name = "X", value_parser = number::positive)]
     pub lr: Option<f64>,
     /// The head's own learning rate [default: that of --lr].
@@ -145,6 +150,10 @@ pub enum Strategy {
     ///
     /// Source: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution".
     LpFt,
+    /// Low-rank adapters and the head, over weights that stay.
+    ///
+    /// Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models".
+    Lora,
 }
 
 /// What batch norms do in training.

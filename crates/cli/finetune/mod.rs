@@ -5,6 +5,7 @@ mod calibration;
 mod data;
 mod errors;
 mod head;
+mod lora;
 mod probe;
 mod published;
 mod push;
@@ -26,6 +27,7 @@ use xexp_hub::Repository;
 use xexp_report::atomic;
 
 pub use args::Args;
+pub use save::whole_model;
 
 use crate::device::{self, Device};
 use crate::exit::Exit;
@@ -94,6 +96,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         args::Backbone::Random => plan.model.open_without_weights()?,
     };
     trainable(args, &folder)?;
+    lora::check(args, &plan.model)?;
     plan.model_sha256 = match args.training.backbone {
         args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.
@@ -155,11 +158,11 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
         .map(|given| places::data("--train", given, "train", &args.shared))
         .transpose()?;
     let model = match args.shared.model.as_deref() {
-        Some(given) => places::model("--model", given, &args.shared)?,
+        Some(given) => places::model("--model", given, args.shared.access())?,
         None => {
             let images =
                 args.reading.image_column.is_some() || train.as_ref().is_some_and(places::Data::is_images);
-            places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL }, &args.shared)?
+            places::model("--model", if images { IMAGE_MODEL } else { TEXT_MODEL }, args.shared.access())?
         }
     };
     let train = match train {
@@ -199,9 +202,11 @@ fn fit(
     args.shared.precision.settle(&mut classifier, args.shared.quiet)?;
     training::freeze(args, &mut classifier)?;
     say(&format_args!("{}: {load}", plan.model));
+    let adapted = lora::adapt(args, &mut classifier, &load)?;
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;
     say(&head);
 
+    let subject = save::Subject { folder, adapted: adapted.as_ref() };
     output::prepare(&plan.output, existing)?;
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
     // A folder with results.json is a finished run, which this one is not yet.
@@ -212,11 +217,11 @@ fn fit(
         write("head.json", stdout::json(&head)?)?;
     }
 
-    let Some(trained) = training::train(args, plan, folder, &mut classifier, &examples, stop)? else {
+    let Some(trained) = training::train(args, plan, &subject, &mut classifier, &examples, stop)? else {
         return Ok(Exit::Interrupted);
     };
 
-    args.save_dtype.stored().round(&classifier.params)?;
+    args.save_dtype.stored().round(&classifier.params, lora::extent(args))?;
     let score = |part: &data::Part, name: &'static str| {
         scoring::score(&classifier, &part.samples, examples.labels.names(), &args.shared, name, stop)
     };
@@ -239,9 +244,10 @@ fn fit(
     };
     let wrong = errors::most_confident(data, scored, examples.labels.names())?;
     write(predictions::FILE, predictions::table(data, scored, examples.labels.names())?)?;
-    let sha256 = save::model(plan, folder, &classifier, &examples, args.save_dtype.stored())?;
+    let sha256 = save::model(args, plan, &subject, &classifier, &examples)?;
     let scores = (valid.scores, test.map(|test| test.scores), calibration);
-    let results = Results::new(args, plan, &examples, &head, &trained, scores, sha256);
+    let results = Results::new(args, plan, &examples, &head, &trained, scores, sha256)
+        .with_adapters(adapted.as_ref().map(|adapted| adapted.adapters.clone()));
     save::reports(args, plan, (folder.family, &load), &head, &examples, (&results, wrong))?;
     // Written last: a folder with results.json is a finished run.
     write("results.json", stdout::json(&results)?)?;

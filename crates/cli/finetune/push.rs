@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
-use xexp_backbones::folder::COMPANIONS;
+use xexp_backbones::checkpoint::Extent;
+use xexp_backbones::folder::{ADAPTER, COMPANIONS};
 use xexp_hub::{Error, Pushed, Repository};
 use xexp_report::{Card, atomic};
 
-use super::{Args, published};
+use super::{Args, lora, published};
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -21,18 +22,17 @@ use crate::provenance::quoted;
 use crate::{hub, signals, stdout};
 
 /// The files of a finished run that are of use to others, beside those of the tokenizer or preprocessor.
-const MODEL: [&str; 7] = [
+const MODEL: [&str; 9] = [
     "config.json",
     "model.safetensors",
+    ADAPTER,
+    "adapter_model.safetensors",
     "README.md",
     "labels.tsv",
     "head.json",
     "results.json",
     "metrics.csv",
 ];
-
-/// The files without which there is no model.
-const NEEDED: [&str; 2] = ["config.json", "model.safetensors"];
 
 /// Where the model goes, if anywhere; before anything else is done, everything is looked at that could keep it from there.
 ///
@@ -94,7 +94,17 @@ pub fn upload(args: &Args, to: &Repository, output: &Path, stop: &AtomicBool) ->
         .map(|name| ((*name).to_owned(), output.join(name)))
         .filter(|(_, path)| path.is_file())
         .collect();
-    if let Some(lacking) = NEEDED.iter().find(|name| !files.iter().any(|(found, _)| found == *name)) {
+    // The files without which there is no model, or no adapter.
+    let adapter = output.join(ADAPTER).is_file();
+    let needed = ["config.json", if adapter { Extent::Adapter } else { Extent::Model }.file()];
+    if adapter {
+        let base =
+            record(&output.join(ADAPTER))?["base_model_name_or_path"].as_str().unwrap_or_default().to_owned();
+        if base.starts_with("bundled:") || Path::new(&base).is_absolute() {
+            return Err(lora::unreachable_base(&base));
+        }
+    }
+    if let Some(lacking) = needed.iter().find(|name| !files.iter().any(|(found, _)| found == *name)) {
         return Err(Failure::input(format!("--push: {shown} has no {lacking}"))
             .hint("give the --output of a run that has finished"));
     }
@@ -127,7 +137,7 @@ fn record(path: &Path) -> Result<Value, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::environment(format!("cannot read {shown}")).because(&error))?;
-    let wrong = || Failure::input(format!("{shown}: not the record of a run"));
+    let wrong = || Failure::input(format!("{shown}: expected an object of JSON"));
     let record: Value = serde_json::from_str(&text).map_err(|error| wrong().because(&error))?;
     if record.is_object() { Ok(record) } else { Err(wrong()) }
 }

@@ -1,6 +1,6 @@
 //! The model card and the one-file report of a run.
 
-use xexp_backbones::checkpoint::LoadReport;
+use xexp_backbones::checkpoint::{Extent, LoadReport};
 use xexp_backbones::families::{Family, Modality};
 use xexp_heads::HeadPlan;
 use xexp_report::plot::{Bin, HeatMap, LineChart, Reliability, Series};
@@ -10,7 +10,7 @@ use xexp_train::metrics::Scores;
 use super::args::Backbone;
 use super::data::Examples;
 use super::results::Results;
-use super::{Args, Plan, published, push};
+use super::{Args, Plan, lora, published, push};
 use crate::failure::Failure;
 use crate::{places, provenance};
 
@@ -60,15 +60,8 @@ pub fn card(
             Modality::Image => Task::Image,
         },
         name,
-        opened_by: (!family.opens_in_transformers()).then(|| {
-            vec![
-                format!(
-                    "transformers has no class for `{}` with a classifier: `xexp predict` and `xexp evaluate` open it.",
-                    family.model_type
-                ),
-                format!("The tensors of the backbone have their own names, by which `{}` opens it.", family.base_architecture),
-            ]
-        }),
+        opened_by: opened_by(args, plan, family),
+        adapter_of: adapter_of(args, plan)?,
         location: plan.to.as_ref().map_or_else(|| plan.output.display().to_string(), |to| to.id.clone()),
         revision: plan.to.as_ref().and_then(push::branch).map(str::to_string),
         // Of a backbone drawn anew the model gives the configuration alone.
@@ -94,6 +87,14 @@ pub fn card(
         },
         hyper_parameters: settings
             .into_iter()
+            .chain(results.lora.iter().flat_map(|lora| {
+                [
+                    ("adapters' rank", lora.rank.to_string()),
+                    ("adapters' alpha", lora.alpha.to_string()),
+                    ("adapters' dropout", lora.dropout.to_string()),
+                    ("adapted layers", lora.layers.len().to_string()),
+                ]
+            }))
             .chain(examples.receipt.max_length.map(|length| ("maximum length", length.to_string())))
             .map(|(name, value)| (name.to_string(), value))
             .collect(),
@@ -102,6 +103,34 @@ pub fn card(
         versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
     };
     Ok(card.markdown()?)
+}
+
+/// Of an adapter: what PEFT's model is made of.
+fn adapter_of(args: &Args, plan: &Plan) -> Result<Option<String>, Failure> {
+    let adapter = lora::extent(args) == Extent::Adapter;
+    adapter.then(|| plan.model.reference().map(|(base, _)| base)).transpose()
+}
+
+/// What opens a model that transformers has no class for, or an adapter whose model only this program has.
+fn opened_by(args: &Args, plan: &Plan, family: &Family) -> Option<Vec<String>> {
+    if let (Extent::Adapter, places::Model::Bundled(_)) = (lora::extent(args), &plan.model) {
+        let base = &plan.model;
+        return Some(vec![format!(
+            "The adapter belongs to `{base}`, which xexp carries: `xexp predict` opens it, and `xexp merge` makes a model of both."
+        )]);
+    }
+    (!family.opens_in_transformers()).then(|| {
+        vec![
+            format!(
+                "transformers has no class for `{}` with a classifier: `xexp predict` and `xexp evaluate` open it.",
+                family.model_type
+            ),
+            format!(
+                "The tensors of the backbone have their own names, by which `{}` opens it.",
+                family.base_architecture
+            ),
+        ]
+    })
 }
 
 fn notes(split: &str, examples: &Examples) -> Vec<String> {

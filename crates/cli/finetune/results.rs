@@ -10,6 +10,7 @@ use xexp_train::metrics::Scores;
 use super::args::Strategy;
 use super::calibration::Calibration;
 use super::data::Examples;
+use super::lora::Adapters;
 use super::training::Trained;
 use super::{Args, Plan};
 use crate::args::Format;
@@ -48,11 +49,14 @@ pub struct Results {
     pub calibration: Calibration,
     /// How the head began.
     pub head: Head,
+    /// The adapters, where these were trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Adapters>,
     /// What computed.
     pub device: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// SHA-256 of `model.safetensors`.
+    /// SHA-256 of `model.safetensors`, or of an adapter's `adapter_model.safetensors`.
     pub weights_sha256: String,
 }
 
@@ -109,10 +113,16 @@ impl Results {
                 initial_loss: head.initial_loss,
                 ln_classes: head.ln_classes,
             },
+            lora: None,
             device: plan.device.to_string(),
             seed: args.shared.seed,
             weights_sha256,
         }
+    }
+
+    /// The same of a run that trained adapters.
+    pub fn with_adapters(self, lora: Option<Adapters>) -> Self {
+        Results { lora, ..self }
     }
 
     /// Prints the results: for people a few lines, for programs the very object of `results.json`.

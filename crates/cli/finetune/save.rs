@@ -3,33 +3,59 @@
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value};
-use xexp_backbones::checkpoint::{LoadReport, Stored, serialize_as};
+use xexp_backbones::checkpoint::{Extent, LoadReport, Stored, serialize_extent};
 use xexp_backbones::families::Family;
-use xexp_backbones::folder::Folder;
-use xexp_data::Labels;
+use xexp_backbones::folder::{ADAPTER, Folder};
 use xexp_heads::{Classifier, HeadPlan};
 use xexp_report::{History, Table, atomic};
 use xexp_train::Checkpoints;
 
 use super::data::Examples;
+use super::lora::{self, Adapted};
 use super::results::Results;
 use super::{Args, Plan, published, report, trainer_state};
 use crate::failure::Failure;
 use crate::provenance;
 use crate::stdout::json;
 
+/// What a run makes another model of.
+pub struct Subject<'a> {
+    /// The pretrained model.
+    pub folder: &'a Folder,
+    /// The adapters, if these are trained.
+    pub adapted: Option<&'a Adapted>,
+}
+
+/// The files that make a folder of a run's weights one that others open.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn companions(
+    plan: &Plan,
+    subject: &Subject<'_>,
+    classifier: &Classifier,
+    names: &[String],
+    stored: Stored,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut files = whole_model(subject.folder, classifier, names, stored)?;
+    if let Some(adapted) = subject.adapted {
+        files.push(adapted.file(plan, classifier)?);
+    }
+    Ok(files)
+}
+
 /// The files that make a folder of weights a model that transformers opens: the configuration with our classes,
 /// and the tokenizer's files byte for byte, but for a field that says in which folder of this machine it was opened.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn companions(
+pub fn whole_model(
     folder: &Folder,
     classifier: &Classifier,
-    labels: &Labels,
+    names: &[String],
     stored: Stored,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let config = config(folder, classifier, labels, stored)?;
+    let config = config(folder, classifier, names, stored)?;
     let mut files = vec![("config.json".to_string(), config.into_bytes())];
     files.extend(folder.companions()?);
     for (_, content) in files.iter_mut().filter(|(name, _)| name.ends_with("config.json")) {
@@ -44,11 +70,10 @@ pub fn companions(
 fn config(
     folder: &Folder,
     classifier: &Classifier,
-    labels: &Labels,
+    names: &[String],
     stored: Stored,
 ) -> Result<String, Failure> {
     let mut fields = folder.config.fields.clone();
-    let names = labels.names();
     let id2label: Map<String, Value> =
         names.iter().enumerate().map(|(id, name)| (id.to_string(), serde_json::json!(name))).collect();
     let label2id: Map<String, Value> =
@@ -72,24 +97,32 @@ fn config(
     json(&Value::Object(fields))
 }
 
-/// Writes the model and its label table; returns the SHA-256 of the weights' file.
+/// Writes the model or adapter and its label table; returns the SHA-256 of the weights' file.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn model(
+    args: &Args,
     plan: &Plan,
-    folder: &Folder,
+    subject: &Subject<'_>,
     classifier: &Classifier,
     examples: &Examples,
-    stored: Stored,
 ) -> Result<String, Failure> {
-    for (name, content) in companions(folder, classifier, &examples.labels, stored)? {
+    let (stored, extent) = (args.save_dtype.stored(), lora::extent(args));
+    // What an earlier run of the other kind has left would make the folder something else.
+    for stale in match extent {
+        Extent::Model => &[ADAPTER, "adapter_model.safetensors"][..],
+        Extent::Adapter => &["model.safetensors"],
+    } {
+        provenance::remove(&plan.output.join(stale))?;
+    }
+    for (name, content) in companions(plan, subject, classifier, examples.labels.names(), stored)? {
         atomic::write(plan.output.join(name), content)?;
     }
     atomic::write(plan.output.join("labels.tsv"), examples.labels.to_tsv(&examples.train.data)?)?;
-    let bytes = serialize_as(&classifier.params, stored, |_| true)?;
+    let bytes = serialize_extent(&classifier.params, extent, stored)?;
     let hash = provenance::sha256(&bytes);
-    atomic::write(plan.output.join("model.safetensors"), bytes)?;
+    atomic::write(plan.output.join(extent.file()), bytes)?;
     Ok(hash)
 }
 
@@ -150,7 +183,12 @@ fn manifest(args: &Args, plan: &Plan, load: &LoadReport, examples: &Examples) ->
 
 /// The run's checkpoints, to look for or remove, not to resume from.
 fn checkpoints(plan: &Plan) -> Checkpoints {
-    Checkpoints { output: plan.output.clone(), identity: Default::default(), companions: vec![] }
+    Checkpoints {
+        output: plan.output.clone(),
+        identity: Default::default(),
+        companions: vec![],
+        extent: Extent::Model,
+    }
 }
 
 /// Whether the run has a checkpoint.

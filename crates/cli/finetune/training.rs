@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 use xexp_backbones::checkpoint::Stored;
-use xexp_backbones::folder::Folder;
 use xexp_bundled::Recipe;
 use xexp_heads::Classifier;
 use xexp_report::History;
@@ -14,7 +13,8 @@ use xexp_train::{Checkpoints, Settings, Supervised};
 
 use super::args::{BatchNorm, Strategy};
 use super::data::Examples;
-use super::{Args, Plan, probe};
+use super::save::{self, Subject};
+use super::{Args, Plan, lora, probe};
 use crate::args::course;
 use crate::failure::Failure;
 use crate::places;
@@ -46,13 +46,13 @@ pub struct Trained {
 pub fn train(
     args: &Args,
     plan: &Plan,
-    folder: &Folder,
+    subject: &Subject<'_>,
     classifier: &mut Classifier,
     examples: &Examples,
     stop: &AtomicBool,
 ) -> Result<Option<Trained>, Failure> {
     match args.training.strategy {
-        Strategy::Full => full(args, plan, folder, classifier, examples, stop),
+        Strategy::Full | Strategy::Lora => full(args, plan, subject, classifier, examples, stop),
         Strategy::Probe => {
             let t = &args.training;
             let settings = ProbeSettings {
@@ -65,11 +65,11 @@ pub fn train(
         }
         Strategy::LpFt => {
             // A checkpoint has a later head than a probe would find.
-            let goes_on = args.resume && super::save::has_checkpoint(plan)?;
+            let goes_on = args.resume && save::has_checkpoint(plan)?;
             if !goes_on && probe::train(args, classifier, examples, &probe::USUAL, None, stop)?.is_none() {
                 return Ok(None);
             }
-            full(args, plan, folder, classifier, examples, stop)
+            full(args, plan, subject, classifier, examples, stop)
         }
     }
 }
@@ -103,7 +103,8 @@ fn settings(args: &Args, plan: &Plan) -> Settings {
         places::Model::Bundled(model) => model.recipe,
         places::Model::Folder(_) | places::Model::Hub(_) => USUAL,
     };
-    let lr = t.lr.unwrap_or(usual.lr);
+    let factor = if t.strategy == Strategy::Lora { lora::RATE } else { 1.0 };
+    let lr = t.lr.unwrap_or(factor * usual.lr);
     let epochs = t.epochs.map_or(usual.epochs, u32::from);
     let rates = (lr, t.head_lr.unwrap_or(lr));
     t.course.settings(epochs, rates, args.shared.batch_size.get(), args.shared.seed)
@@ -112,7 +113,7 @@ fn settings(args: &Args, plan: &Plan) -> Settings {
 fn full(
     args: &Args,
     plan: &Plan,
-    folder: &Folder,
+    subject: &Subject<'_>,
     classifier: &mut Classifier,
     examples: &Examples,
     stop: &AtomicBool,
@@ -120,7 +121,8 @@ fn full(
     let settings = settings(args, plan);
     let recommended = args.training.epochs.is_none() || args.training.lr.is_none();
     if let (places::Model::Bundled(model), true, false) = (&plan.model, recommended, args.shared.quiet) {
-        let Recipe { epochs, lr } = model.recipe;
+        let Recipe { epochs, .. } = model.recipe;
+        let lr = settings.lr;
         eprintln!(
             "{} recommends {epochs} epochs at a learning rate of {lr}: taken where no flag says otherwise",
             plan.model
@@ -129,7 +131,8 @@ fn full(
     let checkpoints = Checkpoints {
         output: plan.output.clone(),
         identity: identity(args, plan, &settings, examples),
-        companions: super::save::companions(folder, classifier, &examples.labels, Stored::F32)?,
+        companions: save::companions(plan, subject, classifier, examples.labels.names(), Stored::F32)?,
+        extent: lora::extent(args),
     };
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
     let (train, valid) = (&examples.train.samples, &examples.valid.samples);
@@ -169,5 +172,11 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("batch-norm", json!(args.training.batch_norm)),
         ("precision", json!(args.shared.precision)),
     ];
-    entries.into_iter().chain(course::identity(s)).map(|(name, value)| (name.to_string(), value)).collect()
+    let adapters = (args.training.strategy == Strategy::Lora).then(|| ("adapters", args.lora.identity()));
+    entries
+        .into_iter()
+        .chain(adapters)
+        .chain(course::identity(s))
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
 }

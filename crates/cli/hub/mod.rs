@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use xexp_backbones::folder::COMPANIONS;
 use xexp_hub::{Environment, Error, Event, Hub, Kind, Repository};
 
-use crate::args::Shared;
+use crate::args::Access;
 use crate::failure::Failure;
 use display::Display;
 
@@ -31,38 +31,38 @@ pub struct Model {
 ///
 /// # Errors
 /// What the Hub, the network, or the cache refuses.
-pub fn model(given: &str, shared: &Shared) -> Result<Model, Failure> {
+pub fn model(given: &str, access: Access) -> Result<Model, Failure> {
     let repository = Repository::parse(Kind::Model, given)?;
-    let snapshot = watched(&repository, shared, |hub, watch| hub.model(&repository, COMPANIONS, watch))?;
-    stale(&repository, &snapshot.commit, snapshot.stale.as_ref(), shared);
+    let snapshot = watched(&repository, access, |hub, watch| hub.model(&repository, COMPANIONS, watch))?;
+    stale(&repository, &snapshot.commit, snapshot.stale.as_ref(), access);
     Ok(Model { id: repository.id, commit: snapshot.commit, folder: snapshot.folder })
 }
 
 /// What a fetching gives, shown while it goes on.
 fn watched<T>(
     repository: &Repository,
-    shared: &Shared,
+    access: Access,
     fetch: impl FnOnce(&Hub, &mut dyn FnMut(Event<'_>)) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let environment = environment(shared)?;
-    let mut display = Display::new("fetching", shared.quiet, environment.progress);
+    let environment = environment(access)?;
+    let mut display = Display::new("fetching", access.quiet, environment.progress);
     let answer = fetch(&Hub::new(environment)?, &mut |event| display.show(event));
     display.finish(repository);
     answer
 }
 
 /// What the variables and the flags say.
-fn environment(shared: &Shared) -> Result<Environment, Error> {
+fn environment(access: Access) -> Result<Environment, Error> {
     let mut environment = Environment::of_process()?;
-    if shared.offline {
+    if access.offline {
         environment.offline = Some("--offline");
     }
     Ok(environment)
 }
 
 /// Says so where the Hub could not be asked and the cache's state is used.
-fn stale(repository: &Repository, commit: &str, reason: Option<&Error>, shared: &Shared) {
-    if let (Some(reason), false) = (reason, shared.quiet) {
+fn stale(repository: &Repository, commit: &str, reason: Option<&Error>, access: Access) {
+    if let (Some(reason), false) = (reason, access.quiet) {
         eprintln!("{reason}\nusing {repository} as the cache has it, at commit {commit}");
     }
 }

@@ -19,7 +19,7 @@ pub fn may_push(given: &str, shared: &Shared) -> Result<Repository, Failure> {
         Failure::input(format!("--push {given}: {error}"))
             .hint("give ORG/NAME, ORG/NAME@BRANCH, or NAME alone")
     })?;
-    let environment = environment(shared)?;
+    let environment = environment(shared.access())?;
     let mut display = Display::new("uploading", shared.quiet, environment.progress);
     Ok(Hub::new(environment)?.may_push(&to, &mut |event| display.show(event))?)
 }
@@ -34,7 +34,7 @@ pub fn push(
     shared: &Shared,
     stop: &AtomicBool,
 ) -> Result<Pushed, Error> {
-    let environment = environment(shared)?;
+    let environment = environment(shared.access())?;
     let mut display = Display::new("uploading", shared.quiet, environment.progress);
     let summary = concat!("Fine-tuned with xexp ", env!("CARGO_PKG_VERSION"));
     let pushed = Hub::new(environment)?.push(to, files, summary, stop, &mut |event| display.show(event));

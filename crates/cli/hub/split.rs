@@ -87,9 +87,10 @@ fn fetched(
     splits: &[&str],
     shared: &Shared,
 ) -> Result<Split, Error> {
-    let found =
-        watched(repository, shared, |hub, watch| hub.split(repository, configuration, splits, watch))?;
-    stale(repository, &found.commit, found.stale.as_ref(), shared);
+    let found = watched(repository, shared.access(), |hub, watch| {
+        hub.split(repository, configuration, splits, watch)
+    })?;
+    stale(repository, &found.commit, found.stale.as_ref(), shared.access());
     Ok(Split {
         repository: repository.clone(),
         configuration: found.configuration,

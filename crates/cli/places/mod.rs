@@ -1,5 +1,6 @@
 //! Where a model or a data set is: on this machine, in the program itself, or at the Hub.
 
+mod adapters;
 mod data;
 mod tables;
 
@@ -11,7 +12,7 @@ use xexp_backbones::folder::Folder;
 use xexp_bundled::MODELS;
 use xexp_data::nearest;
 
-use crate::args::Shared;
+use crate::args::Access;
 use crate::failure::Failure;
 use crate::hub;
 
@@ -61,6 +62,23 @@ impl Model {
         }
     }
 
+    /// What others can find it by, and its revision: the name at the Hub and the commit, `bundled:NAME`, or the whole path.
+    ///
+    /// # Errors
+    /// A folder that is gone.
+    pub fn reference(&self) -> Result<(String, Option<String>), Failure> {
+        match self {
+            Model::Hub(model) => Ok((model.id.clone(), Some(model.commit.clone()))),
+            Model::Bundled(_) => Ok((self.to_string(), None)),
+            Model::Folder(path) => match std::fs::canonicalize(path) {
+                Ok(whole) => Ok((whole.display().to_string(), None)),
+                Err(error) => {
+                    Err(Failure::environment(format!("cannot find {}", path.display())).because(&error))
+                }
+            },
+        }
+    }
+
     /// The commit of a model of the Hub.
     pub fn commit(&self) -> Option<&str> {
         match self {
@@ -85,13 +103,13 @@ impl fmt::Display for Model {
 ///
 /// # Errors
 /// There is no such folder, no bundled model of this name, or the Hub does not give it.
-pub fn model(flag: &str, given: &str, shared: &Shared) -> Result<Model, Failure> {
+pub fn model(flag: &str, given: &str, access: Access) -> Result<Model, Failure> {
     if let Some(name) = given.strip_prefix(BUNDLED) {
         let names = MODELS.iter().map(|model| model.name);
         return xexp_bundled::model(name).map(Model::Bundled).ok_or_else(|| unknown(flag, given, names));
     }
     if let Some(name) = given.strip_prefix(HUB) {
-        return hub::model(name, shared).map(Model::Hub);
+        return hub::model(name, access).map(Model::Hub);
     }
     let path = Path::new(given);
     if path.is_dir() {
@@ -104,7 +122,7 @@ pub fn model(flag: &str, given: &str, shared: &Shared) -> Result<Model, Failure>
     }
     let near = similar(path);
     if near.is_none() && looks_like_hub_name(given) {
-        return hub::model(given, shared).map(Model::Hub);
+        return hub::model(given, access).map(Model::Hub);
     }
     let failure = Failure::input(format!("{flag} {given}: no such folder"));
     Err(match near {

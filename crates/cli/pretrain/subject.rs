@@ -43,7 +43,7 @@ impl Subject {
     pub fn new(args: &Args, corpus: &Corpus) -> Result<Self, Failure> {
         match args.shared.model.as_deref() {
             Some(given) => {
-                Self::further(&places::model("--model", given, &args.shared)?, Seed(args.shared.seed))
+                Self::further(&places::model("--model", given, args.shared.access())?, Seed(args.shared.seed))
             }
             None => Self::fresh(args, corpus),
         }

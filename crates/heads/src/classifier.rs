@@ -124,6 +124,15 @@ impl Classifier {
         Ok((parts.load(folder, Seed(0))?.0, names))
     }
 
+    /// A saved backbone under a head of `classes` outputs, but for the weights of these names: they are about to be set, and
+    /// the folder need not have them.
+    pub(crate) fn with_lent(folder: &Folder, classes: usize, lent: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut parts = Parts::declare(folder.family, &folder.config, classes)?;
+        parts.declared.renew(lent);
+        parts.declared.resample_positions();
+        Ok(parts.load(folder, Seed(0))?.0)
+    }
+
     /// Number of outputs.
     pub fn classes(&self) -> usize {
         self.head.output
@@ -202,7 +211,7 @@ impl Classifier {
     /// None in practice: our weights are what kernels take.
     pub fn logits(&self, features: &[f32], pool: &Pool) -> Result<Buffer> {
         let mut values = pool.buffer(features.len() / self.head.input * self.head.output);
-        self.head.forward(&self.params, features, &mut values)?;
+        self.head.forward(&self.params, features, &mut values, &Pass::new(pool, Mode::Eval))?;
         Ok(values)
     }
 
@@ -220,7 +229,8 @@ impl Classifier {
     ) -> Result<()> {
         let mut dfeatures = pass.buffer(tape.dropped.len());
         let dlogits = GradColumns::all(dlogits, self.head.output);
-        self.head.backward(&self.params, grads, &tape.dropped, dlogits, Some((&mut dfeatures, false)))?;
+        let dx = Some((&mut dfeatures[..], false));
+        self.head.backward(&self.params, grads, &tape.dropped, dlogits, dx, pass)?;
         if let Some(dropout) = pass.dropout(self.family.head.path, self.head_dropout) {
             dropout.apply(&mut dfeatures, self.backbone.width());
         }

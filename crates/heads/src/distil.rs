@@ -194,7 +194,7 @@ impl Student {
             None => (features, None),
             Some(map) => {
                 let mut vectors = pass.buffer(input.batch() * map.output);
-                map.forward(&self.params, &features, &mut vectors)?;
+                map.forward(&self.params, &features, &mut vectors, pass)?;
                 (vectors, Some(features))
             }
         };
@@ -221,7 +221,7 @@ impl Student {
             (Some(map), Some(features)) => {
                 let mut dfeatures = pass.buffer(features.len());
                 let dy = GradColumns::all(&dvectors, map.output);
-                map.backward(&self.params, grads, features, dy, Some((&mut dfeatures, false)))?;
+                map.backward(&self.params, grads, features, dy, Some((&mut dfeatures, false)), pass)?;
                 dfeatures
             }
             _ => dvectors,

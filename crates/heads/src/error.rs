@@ -35,6 +35,24 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// An adapter that cannot be opened.
+    #[error("{path}: {reason}")]
+    Adapter {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Layers to adapt that the model has not.
+    #[error("{model}: {what}; the endings of its dense layers are {}", if known.is_empty() { "none at all" } else { known.as_str() })]
+    Targets {
+        /// The family.
+        model: &'static str,
+        /// What was asked for.
+        what: String,
+        /// The endings that there are.
+        known: String,
+    },
     /// A student's weight that the teacher cannot lend.
     #[error("{name}: expected the teacher's to be of shape {expected:?}, found {found:?}")]
     Shape {
@@ -73,6 +91,14 @@ impl Error {
             Error::Labels { .. } => {
                 Some("predict and evaluate need a model that finetune has saved".to_string())
             }
+            Error::Range { expected, .. } => Some(format!("give a number in the range: {expected}")),
+            Error::Adapter { .. } => {
+                Some("plain LoRA adapters open, as finetune --strategy lora and PEFT save them".to_string())
+            }
+            Error::Targets { known, .. } if known.is_empty() => {
+                Some("train another way: --strategy full, probe or lp-ft".to_string())
+            }
+            Error::Targets { .. } => Some("name some of them: --lora-targets A,B, or all-linear".to_string()),
             Error::Shape { .. } => Some("draw the student anew: --begin random".to_string()),
             _ => None,
         }

@@ -2,7 +2,8 @@
 //!
 //! A [`Classifier`] is a backbone and the head of its family's convention. A new head is drawn by a [`HeadInit`];
 //! [`Features`] holds what the backbone really gives it, and the [`HeadPlan`] sets down what follows: the
-//! variance of the logits and the initial loss, predicted before they are measured.
+//! variance of the logits and the initial loss, predicted before they are measured. A [`LoraSpec`] gives a classifier
+//! adapters that are trained in the backbone's place; a [`SavedAdapter`] opens such, as PEFT saves them.
 //!
 //! ```no_run
 //! use xexp_backbones::{Seed, folder::Folder};
@@ -21,6 +22,7 @@ mod error;
 mod features;
 mod head_init;
 mod lending;
+mod lora;
 mod masked_lm;
 mod plan;
 
@@ -30,5 +32,6 @@ pub use error::{Error, Result};
 pub use features::{Features, Moments};
 pub use head_init::{CALIBRATED_VARIANCE, HeadInit};
 pub use lending::Loan;
+pub use lora::{AdapterConfig, LoraSpec, SavedAdapter, Targets};
 pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
 pub use plan::{HeadPlan, Prediction};

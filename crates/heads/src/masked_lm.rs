@@ -91,7 +91,7 @@ impl MaskedLm {
             row.copy_from_slice(&encoded.hidden[place * width..(place + 1) * width]);
         }
         let (mut before, mut after) = (pass.buffer(size), pass.buffer(size));
-        parts.dense.forward(params, &chosen, &mut before)?;
+        parts.dense.forward(params, &chosen, &mut before, pass)?;
         parts.activation.forward(&before, &mut after);
         let (normed, stats) = parts.norm.forward(params, &after, pass.pool)?;
         let mut values = pass.buffer(places.len() * parts.vocabulary);
@@ -131,7 +131,7 @@ impl MaskedLm {
         parts.activation.backward(&tape.before, &mut dbefore);
         let mut dchosen = pass.buffer(tape.chosen.len());
         let dy = GradColumns::all(&dbefore, width);
-        parts.dense.backward(params, grads, &tape.chosen, dy, Some((&mut dchosen, false)))?;
+        parts.dense.backward(params, grads, &tape.chosen, dy, Some((&mut dchosen, false)), pass)?;
         let mut dhidden = pass.pool.zeros(input.tokens() * width);
         for (row, &place) in dchosen.chunks_exact(width).zip(places) {
             add(&mut dhidden[place * width..(place + 1) * width], row);

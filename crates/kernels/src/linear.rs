@@ -43,6 +43,13 @@ pub fn forward_into(
     multiply_at(precision, &mut y.data[y.start..], y.stride, x, w, start, Threads::Pool);
 }
 
+/// `y += x wᵀ`, to some columns of a wider matrix; else as [`forward_into`].
+pub fn add_into(x: &[f32], w: &[f32], y: &mut Columns<'_>, input: usize, precision: Precision) {
+    let rows = x.len() / input;
+    let (x, w) = (View::new(x, rows, input, input), View::new(w, y.width, input, input).t());
+    multiply_at(precision, &mut y.data[y.start..], y.stride, x, w, Start::Output, Threads::Pool);
+}
+
 /// The gradient's side of [`forward_into`]: rows of `width` values, `stride` apart, from column `start`.
 #[derive(Clone, Copy)]
 pub struct GradColumns<'a> {
@@ -174,6 +181,19 @@ mod tests {
         let mut wide = vec![9.0; rows * 8];
         let mut columns = Columns { data: &mut wide, stride: 8, start: 2, width: 3 };
         forward_into(&x, &w, None, &mut columns, input, Precision::F32);
+        let before = wide.clone();
+        // Twice the product: adding the same once more is exact.
+        add_into(
+            &x,
+            &w,
+            &mut Columns { data: &mut wide, stride: 8, start: 2, width: 3 },
+            input,
+            Precision::F32,
+        );
+        let columns = |wide: &[f32]| wide.chunks(8).flat_map(|row| row[2..5].to_vec()).collect::<Vec<_>>();
+        assert!(columns(&wide).iter().zip(&plain).all(|(sum, one)| (sum - 2.0 * one).abs() < 2e-6));
+        assert_eq!((wide[1], wide[5]), (9.0, 9.0));
+        wide = before;
         for r in 0..rows {
             assert_eq!(wide[r * 8 + 2..r * 8 + 5], plain[r * 3..r * 3 + 3]);
             assert_eq!((wide[r * 8 + 1], wide[r * 8 + 5]), (9.0, 9.0));

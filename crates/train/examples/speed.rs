@@ -1,11 +1,11 @@
 //! Seconds and losses of this engine's steps on given batches, for `tests/bench/` to set beside PyTorch's.
 //!
 //! ```text
-//! speed step    --model DIR --batch FILE --steps N --lr X [--precision bf16]
+//! speed step    --model DIR --batch FILE --steps N --lr X [--precision bf16] [--lora RANK]
 //! speed forward --model DIR --batch FILE --steps N [--precision bf16]
 //! speed matrix  --steps N [--precision bf16]
 //! ```
-//! A step is forward, backward and AdamW of a classifier that `DIR` holds with its head. The batch is a safetensors file of f32:
+//! A step is forward, backward and AdamW of a classifier that `DIR` holds with its head, or of adapters of a rank and the head. The batch is a safetensors file of f32:
 //! `labels (batch)`, and either `ids (batch, length)` or `pixels (batch, channels, size, size)`. `matrix` multiplies
 //! `(4096, 384)` by `(384, 1536)`: the rate that the machine allows. A line per repetition: seconds, then the loss (`forward`: the
 //! mean of the squared logits; `matrix`: floating-point operations). The first warms up. `RAYON_NUM_THREADS` says how many threads.
@@ -22,7 +22,7 @@ use std::time::Instant;
 use xexp_backbones::checkpoint::Checkpoint;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::{Grads, Mode, Pass, Seed};
-use xexp_heads::Classifier;
+use xexp_heads::{Classifier, LoraSpec, Targets};
 use xexp_kernels::{Pool, Precision, linear};
 use xexp_train::{Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, pack, step};
 
@@ -45,7 +45,7 @@ fn run() -> Result<()> {
     let (mode, options) = words.split_first().ok_or("expected a mode: step, forward or matrix")?;
     let (known, work): (&[&str], Work) = match mode.as_str() {
         "matrix" => (&["steps", "precision"], matrix),
-        "step" => (&["model", "batch", "steps", "lr", "precision"], steps),
+        "step" => (&["model", "batch", "steps", "lr", "precision", "lora"], steps),
         "forward" => (&["model", "batch", "steps", "precision"], forward),
         other => return Err(format!("expected step, forward or matrix, found {other:?}").into()),
     };
@@ -110,7 +110,12 @@ fn subject(given: &Options) -> Result<(Classifier, Vec<Sample>)> {
 }
 
 fn steps(given: &Options) -> Result<()> {
-    let (classifier, train) = subject(given)?;
+    let (mut classifier, train) = subject(given)?;
+    if given.0.contains_key("--lora") {
+        let spec =
+            LoraSpec { rank: given.number("lora")?, alpha: 16.0, dropout: 0.0, targets: Targets::Usual };
+        classifier.adapt(&spec, &[], Seed(1))?;
+    }
     let (count, lr): (u64, f64) = (given.number("steps")?, given.number("lr")?);
     let mut grads = Grads::new(&classifier.params);
     let mut optimizer = Optimizer::new(&classifier.params, OptimizerSettings::default());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use xexp_backbones::Params;
-use xexp_backbones::checkpoint::{Checkpoint, serialize};
+use xexp_backbones::checkpoint::{Checkpoint, Extent, Stored, serialize_extent};
 use xexp_report::atomic;
 
 /// Version of `xexp_state.json`.
@@ -50,6 +50,8 @@ pub struct Checkpoints {
     pub identity: BTreeMap<String, Value>,
     /// Files that make a folder of weights a model folder: name and content.
     pub companions: Vec<(String, Vec<u8>)>,
+    /// Which weights are kept: all, or those of an adapter, whose model stays as it is.
+    pub extent: Extent,
 }
 
 /// A run as read back.
@@ -61,6 +63,27 @@ pub struct Resumed {
 }
 
 impl Checkpoints {
+    /// The weights as the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// None in practice: our weights can be written.
+    pub fn weights(&self, params: &Params) -> Result<Vec<u8>> {
+        Ok(serialize_extent(params, self.extent, Stored::F32)?)
+    }
+
+    /// Puts the weights of such a file back.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another size.
+    pub fn restore(&self, params: &Params, saved: &Checkpoint) -> Result<()> {
+        for (id, weight) in params.iter() {
+            if let Some(key) = self.extent.key(weight) {
+                params.set(id, &saved.values(&key)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Saves the run, then removes all but the newest checkpoints. `best` are the best weights as the bytes of
     /// a safetensors file, unless they are the present ones.
     ///
@@ -100,7 +123,7 @@ impl Checkpoints {
         progress: &Progress,
         best: Option<&[u8]>,
     ) -> Result<()> {
-        atomic::write(folder.join("model.safetensors"), serialize(params)?)?;
+        atomic::write(folder.join(self.extent.file()), self.weights(params)?)?;
         if let Some(best) = best {
             atomic::write(folder.join("best.safetensors"), best)?;
         }
@@ -129,14 +152,11 @@ impl Checkpoints {
             return Err(Error::Checkpoint { path, reason });
         }
         self.compare(&folder, &state.identity)?;
-        let weights = Checkpoint::open(&folder.join("model.safetensors"))?;
+        self.restore(params, &Checkpoint::open(&folder.join(self.extent.file()))?)?;
         let saved = Checkpoint::open(&folder.join("xexp_state.safetensors"))?;
-        for (id, weight) in params.iter() {
-            params.set(id, &weights.values(&weight.name)?)?;
-            if weight.trainable {
-                let [m, v] = ["m", "v"].map(|kind| saved.values(&format!("{kind}.{}", weight.name)));
-                optimizer.restore(params, id, m?, v?)?;
-            }
+        for (id, weight) in params.iter().filter(|(_, weight)| weight.trainable) {
+            let [m, v] = ["m", "v"].map(|kind| saved.values(&format!("{kind}.{}", weight.name)));
+            optimizer.restore(params, id, m?, v?)?;
         }
         let best = folder.join("best.safetensors");
         let best = best.is_file().then(|| fs::read(&best).map_err(file("read", &best))).transpose()?;
@@ -242,7 +262,7 @@ mod tests {
     }
 
     fn weights(params: &Params) -> Vec<u8> {
-        serialize(params).unwrap()
+        serialize_extent(params, Extent::Model, Stored::F32).unwrap()
     }
 
     fn checkpoints(output: &Path, identity: Value) -> Checkpoints {
@@ -251,6 +271,7 @@ mod tests {
             output: output.into(),
             identity,
             companions: vec![("config.json".into(), b"{}".to_vec())],
+            extent: Extent::Model,
         }
     }
 

@@ -6,8 +6,8 @@ use crate::schedule::Schedule;
 use crate::step::{StepOutcome, StepSettings, step};
 use crate::{Optimizer, OptimizerSettings, Result, Score, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
-use xexp_backbones::checkpoint::{Checkpoint, serialize};
-use xexp_backbones::{Grads, Params};
+use xexp_backbones::Grads;
+use xexp_backbones::checkpoint::Checkpoint;
 use xexp_kernels::Pool;
 use xexp_report::{History, Row, Valid, atomic};
 
@@ -118,7 +118,8 @@ impl Run<'_> {
         }
         let steps = state.progress.step;
         if let Some(best) = &state.best {
-            restore(self.objective.params(), best)?;
+            let best = Checkpoint::from_bytes("best.safetensors".as_ref(), best.clone())?;
+            self.checkpoints.restore(self.objective.params(), &best)?;
         }
         Ok(Outcome::Finished { steps, best_step: state.progress.best.map_or(steps, |b| b.0) })
     }
@@ -134,7 +135,7 @@ impl Run<'_> {
             let best = match (resumed.best, resumed.progress.best) {
                 (Some(best), _) => Some(best),
                 // Without a file of their own, the best weights are those of the checkpoint.
-                (None, Some(_)) => Some(serialize(params)?),
+                (None, Some(_)) => Some(self.checkpoints.weights(params)?),
                 (None, None) => None,
             };
             let history = History::resume(&table, resumed.progress.step)?;
@@ -253,7 +254,7 @@ impl Run<'_> {
         if best {
             state.progress.best = Some((state.progress.step, score));
             state.progress.since_best = 0;
-            state.best = Some(serialize(self.objective.params())?);
+            state.best = Some(self.checkpoints.weights(self.objective.params())?);
         } else {
             state.progress.since_best += 1;
         }
@@ -281,15 +282,6 @@ pub fn order(seed: xexp_backbones::Seed, epoch: u64, examples: usize) -> Vec<usi
     let mut order: Vec<usize> = (0..examples).collect();
     seed.stream(&format!("order/{epoch}")).shuffle(&mut order);
     order
-}
-
-/// Puts the weights of a safetensors file in memory back.
-fn restore(params: &Params, bytes: &[u8]) -> Result<()> {
-    let saved = Checkpoint::from_bytes("best.safetensors".as_ref(), bytes.to_vec())?;
-    for (id, weight) in params.iter() {
-        params.set(id, &saved.values(&weight.name)?)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Writing weights as safetensors.
 
-use crate::{Params, Result};
+use super::Extent;
+use crate::{Params, Result, Weight};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
@@ -29,17 +30,18 @@ impl Stored {
         }
     }
 
-    /// Rounds all weights to what this format can hold, so that what is scored is what is saved.
+    /// Rounds the weights of a file to what this format can hold, so that what is scored is what is saved.
     ///
     /// # Errors
     /// When a weight is not a contiguous `f32` tensor; ours are.
-    pub fn round(self, params: &Params) -> Result<()> {
+    pub fn round(self, params: &Params, extent: Extent) -> Result<()> {
         let nearest: fn(f32) -> f32 = match self {
             Stored::F32 => return Ok(()),
             Stored::F16 => |v| f16::from_f32(v).to_f32(),
             Stored::Bf16 => |v| bf16::from_f32(v).to_f32(),
         };
-        for (id, _) in params.iter().filter(|(_, weight)| weight.layer != Layer::Count) {
+        let held = |weight: &Weight| weight.layer != Layer::Count && extent.key(weight).is_some();
+        for (id, _) in params.iter().filter(|(_, weight)| held(weight)) {
             let rounded: Vec<f32> = params.values(id)?.iter().map(|v| nearest(*v)).collect();
             params.set(id, &rounded)?;
         }
@@ -74,8 +76,21 @@ pub fn serialize(params: &Params) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`serialize`].
 pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
+    write(params, stored, |weight| wanted(&weight.name).then(|| weight.name.clone()))
+}
+
+/// [`serialize`] of a file of this extent, in another number format.
+///
+/// # Errors
+/// As [`serialize`].
+pub fn serialize_extent(params: &Params, extent: Extent, stored: Stored) -> Result<Vec<u8>> {
+    write(params, stored, |weight| extent.key(weight))
+}
+
+fn write(params: &Params, stored: Stored, key: impl Fn(&Weight) -> Option<String>) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(params.len());
-    for (name, weight) in params.by_name().filter(|(name, _)| wanted(name)) {
+    for (_, weight) in params.by_name() {
+        let Some(name) = key(weight) else { continue };
         let numbers = values(&weight.var)?;
         let (dtype, raw) = match weight.layer {
             Layer::Count => (Dtype::I64, numbers.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect()),
@@ -86,7 +101,7 @@ pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bo
     let mut views = Vec::with_capacity(bytes.len());
     for (name, dtype, shape, raw) in &bytes {
         let view = TensorView::new(*dtype, shape.clone(), raw).map_err(candle_core::Error::from)?;
-        views.push((*name, view));
+        views.push((name, view));
     }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     Ok(safetensors::serialize(views, Some(metadata)).map_err(candle_core::Error::from)?)
@@ -136,7 +151,7 @@ mod tests {
         declared.weight("n", Layer::Count, Init::Constant(70_001.0), Origin::New);
         let params = declared.draw(Seed(1)).unwrap();
         for stored in [Stored::F32, Stored::F16, Stored::Bf16] {
-            stored.round(&params).unwrap();
+            stored.round(&params, Extent::Model).unwrap();
             let bytes = serialize_as(&params, stored, |_| true).unwrap();
             let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
             let view = view.tensor("n").unwrap();
@@ -156,7 +171,7 @@ mod tests {
             [(Stored::F32, 1.003_906_2), (Stored::F16, 1.003_906_2), (Stored::Bf16, 1.0)]
         {
             let bytes = serialize_as(&params, stored, |name| name != "b.bias").unwrap();
-            stored.round(&params).unwrap();
+            stored.round(&params, Extent::Model).unwrap();
             assert_eq!(bytes, serialize_as(&params, stored, |name| name != "b.bias").unwrap());
             let read = Checkpoint::from_bytes("a".as_ref(), bytes).unwrap();
             assert_eq!(

@@ -10,7 +10,7 @@ impl Graph<'_, '_> {
     /// `x Wᵀ + b`.
     pub fn linear(&mut self, layer: &Linear, x: &Var) -> Result<Var> {
         let mut y = self.pass.buffer(x.rows() * layer.output);
-        layer.forward(self.params, x.values(), &mut y)?;
+        layer.forward(self.params, x.values(), &mut y, self.pass)?;
         layer.show(x.values(), &y, self.pass);
         let wanted = self.wants(&[x], layer.ids());
         let (layer, input, place) = (*layer, x.values().clone(), x.place());
@@ -18,7 +18,7 @@ impl Graph<'_, '_> {
             let mut dx = descent.open(place);
             let slot = dx.as_mut().map(|(dx, accumulate)| (&mut dx[..], *accumulate));
             let dy = GradColumns::all(&dy, layer.output);
-            layer.backward(descent.params, descent.grads, &input, dy, slot)?;
+            layer.backward(descent.params, descent.grads, &input, dy, slot, descent.pass)?;
             descent.close(place, dx.map(|(dx, _)| dx));
             Ok(())
         }))
@@ -27,14 +27,14 @@ impl Graph<'_, '_> {
     /// `x W + b`, of a weight that is stored the other way round.
     pub fn transposed(&mut self, layer: &Transposed, x: &Var) -> Result<Var> {
         let mut y = self.pass.buffer(x.rows() * layer.output);
-        layer.forward(self.params, x.values(), &mut y)?;
+        layer.forward(self.params, x.values(), &mut y, self.pass)?;
         layer.show(x.values(), &y, self.pass);
         let wanted = self.wants(&[x], layer.ids());
         let (layer, input, place) = (*layer, x.values().clone(), x.place());
         Ok(self.record(y, layer.output, wanted, move |descent, dy| {
             let mut dx = descent.open(place);
             let slot = dx.as_mut().map(|(dx, accumulate)| (&mut dx[..], *accumulate));
-            layer.backward(descent.params, descent.grads, &input, &dy, slot)?;
+            layer.backward(descent.params, descent.grads, &input, &dy, slot, descent.pass)?;
             descent.close(place, dx.map(|(dx, _)| dx));
             Ok(())
         }))

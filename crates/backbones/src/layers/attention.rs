@@ -54,7 +54,7 @@ impl SelfAttention {
         let mut qkv = pass.buffer(tokens * 3 * width);
         let mut project = |third: usize, projection: &Linear| {
             let mut columns = Columns { data: &mut qkv, stride: 3 * width, start: third * width, width };
-            projection.forward_into(params, x, &mut columns)
+            projection.forward_into(params, x, &mut columns, pass)
         };
         project(1, &self.key)?;
         project(2, &self.value)?;
@@ -66,7 +66,7 @@ impl SelfAttention {
             Queries::First => {
                 let first = first_rows::take(x, self.query.input, input, pass.pool);
                 let mut q = pass.buffer(input.batch() * width);
-                self.query.forward(params, &first, &mut q)?;
+                self.query.forward(params, &first, &mut q, pass)?;
                 for (q, &start) in q.chunks_exact(width).zip(input.starts()) {
                     qkv[start * 3 * width..][..width].copy_from_slice(q);
                 }
@@ -93,7 +93,7 @@ impl SelfAttention {
         });
         pass.show(&self.place, "context", &context, width);
         let mut y = pass.buffer(asking * self.output.output);
-        self.output.forward(params, &context, &mut y)?;
+        self.output.forward(params, &context, &mut y, pass)?;
         self.output.show(&context, &y, pass);
         Ok((y, SelfAttentionTape { x: x.clone(), first, qkv, context }))
     }
@@ -111,7 +111,7 @@ impl SelfAttention {
         let width = self.query.output;
         let mut dcontext = pass.buffer(tape.context.len());
         let dy = GradColumns::all(dy, self.output.output);
-        self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)))?;
+        self.output.backward(params, grads, &tape.context, dy, Some((&mut dcontext, false)), pass)?;
         let mut dqkv = pass.buffer(tape.qkv.len());
         let dropout = pass.dropout(&self.place, self.dropout);
         let queries = if tape.first.is_some() { Queries::First } else { Queries::All };
@@ -123,14 +123,14 @@ impl SelfAttention {
                 continue;
             }
             let columns = GradColumns { start: third * width, width, ..all };
-            projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)))?;
+            projection.backward(params, grads, &tape.x, columns, Some((dx, accumulate)), pass)?;
             accumulate = true;
         }
         if let Some(first) = &tape.first {
             let dq = first_rows::take(&dqkv, 3 * width, input, pass.pool);
             let dq = GradColumns { start: 0, width, ..GradColumns::all(&dq, 3 * width) };
             let mut dfirst = pass.buffer(first.len());
-            self.query.backward(params, grads, first, dq, Some((&mut dfirst, false)))?;
+            self.query.backward(params, grads, first, dq, Some((&mut dfirst, false)), pass)?;
             first_rows::add_back(&dfirst, self.query.input, input, dx);
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::{Declarations, Grads, Origin, Params, Pass, Product, Result, WeightId
 use xexp_init::{Init, Layer};
 use xexp_kernels::linear::{self, Columns, GradColumns};
 
-/// `y = x Wᵀ + b`, `x (rows, input)`, `W (output, input)`.
+/// `y = x Wᵀ + b`, `x (rows, input)`, `W (output, input)`; and what an adapter of `W` adds, where [`Params`] have one.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// `W`.
@@ -45,12 +45,9 @@ impl Linear {
     }
 
     /// Writes `y (rows, output)`.
-    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
-        self.forward_into(
-            params,
-            x,
-            &mut Columns { data: y, stride: self.output, start: 0, width: self.output },
-        )
+    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32], pass: &Pass<'_>) -> Result<()> {
+        let mut columns = Columns { data: y, stride: self.output, start: 0, width: self.output };
+        self.forward_into(params, x, &mut columns, pass)
     }
 
     /// Shows `y (rows, output)` of `x` to the pass's tap, if there is one.
@@ -60,12 +57,21 @@ impl Linear {
     }
 
     /// Writes `y` into some columns of a wider matrix.
-    pub fn forward_into(&self, params: &Params, x: &[f32], y: &mut Columns<'_>) -> Result<()> {
+    pub fn forward_into(
+        &self,
+        params: &Params,
+        x: &[f32],
+        y: &mut Columns<'_>,
+        pass: &Pass<'_>,
+    ) -> Result<()> {
         let w = params.values(self.weight)?;
         let b = self.bias.map(|bias| params.values(bias)).transpose()?;
         let precision = params.weight(self.weight).precision;
         linear::forward_into(x, &w, b.as_deref(), y, self.input, precision);
-        Ok(())
+        match params.adapter(self.weight) {
+            Some(adapter) => adapter.forward(params, x, y, precision, pass),
+            None => Ok(()),
+        }
     }
 
     /// Adds the weights' gradients, and writes (or adds, with `accumulate`) `dx` where it is wanted.
@@ -75,7 +81,8 @@ impl Linear {
         grads: &mut Grads,
         x: &[f32],
         dy: GradColumns<'_>,
-        dx: Option<(&mut [f32], bool)>,
+        mut dx: Option<(&mut [f32], bool)>,
+        pass: &Pass<'_>,
     ) -> Result<()> {
         let dy = dy.at(params.weight(self.weight).precision);
         if let Some(dw) = grads.slot(self.weight) {
@@ -84,10 +91,13 @@ impl Linear {
         if let Some(db) = self.bias.and_then(|bias| grads.slot(bias)) {
             linear::backward_bias(dy, db);
         }
-        if let Some((dx, accumulate)) = dx {
-            linear::backward_input(dy, &params.values(self.weight)?, dx, accumulate);
+        if let Some((dx, accumulate)) = &mut dx {
+            linear::backward_input(dy, &params.values(self.weight)?, dx, *accumulate);
         }
-        Ok(())
+        match params.adapter(self.weight) {
+            Some(adapter) => adapter.backward((params, grads), x, dy, dx.map(|(dx, _)| dx), pass),
+            None => Ok(()),
+        }
     }
 
     /// Its weights.

@@ -34,13 +34,13 @@ impl Mlp {
     ) -> Result<(Buffer, MlpTape)> {
         let rows = x.len() / self.up.input;
         let mut before = pass.buffer(rows * self.up.output);
-        self.up.forward(params, x, &mut before)?;
+        self.up.forward(params, x, &mut before, pass)?;
         self.up.show(x, &before, pass);
         let mut after = pass.buffer(before.len());
         self.activation.forward(&before, &mut after);
         pass.tell(|tap| tap.activation(self.activation));
         let mut y = pass.buffer(rows * self.down.output);
-        self.down.forward(params, &after, &mut y)?;
+        self.down.forward(params, &after, &mut y, pass)?;
         self.down.show(&after, &y, pass);
         Ok((y, MlpTape { x: x.clone(), before, after }))
     }
@@ -56,10 +56,10 @@ impl Mlp {
     ) -> Result<()> {
         let mut dhidden = pass.buffer(tape.before.len());
         let dy = GradColumns::all(dy, self.down.output);
-        self.down.backward(params, grads, &tape.after, dy, Some((&mut dhidden, false)))?;
+        self.down.backward(params, grads, &tape.after, dy, Some((&mut dhidden, false)), pass)?;
         self.activation.backward(&tape.before, &mut dhidden);
         let dhidden = GradColumns::all(&dhidden, self.up.output);
-        self.up.backward(params, grads, &tape.x, dhidden, Some(dx))
+        self.up.backward(params, grads, &tape.x, dhidden, Some(dx), pass)
     }
 
     /// Its weights.

@@ -97,7 +97,7 @@ impl Top {
                     dropout.apply(&mut first, width);
                 }
                 let (mut pooled, mut features) = (pass.buffer(first.len()), pass.buffer(first.len()));
-                dense.forward(params, &first, &mut pooled)?;
+                dense.forward(params, &first, &mut pooled, pass)?;
                 dense.show(&first, &pooled, pass);
                 activation.forward(&pooled, &mut features);
                 (features, pooled)
@@ -126,7 +126,7 @@ impl Top {
                 let mut dfirst = pass.buffer(dfeatures.len());
                 let dy = GradColumns::all(&dfeatures, self.width);
                 let dx = wanted.then_some((&mut dfirst[..], false));
-                dense.backward(params, grads, &tape.first, dy, dx)?;
+                dense.backward(params, grads, &tape.first, dy, dx, pass)?;
                 if let (true, Some(dropout)) = (wanted, pass.dropout(&self.place, *p)) {
                     dropout.apply(&mut dfirst, self.width);
                 }

@@ -2,9 +2,10 @@
 
 use crate::{Declarations, Grads, Origin, Params, Pass, Product, Result, WeightId};
 use xexp_init::{Init, Layer};
-use xexp_kernels::{column_sums, linear_transposed as kernel};
+use xexp_kernels::linear::{Columns, GradColumns};
+use xexp_kernels::{Precision, column_sums, linear_transposed as kernel};
 
-/// `y = x W + b`, `x (rows, input)`, `W (input, output)`: transformers' `Conv1D`.
+/// `y = x W + b`, `x (rows, input)`, `W (input, output)`: transformers' `Conv1D`; and what an adapter of `W` adds.
 #[derive(Clone, Copy, Debug)]
 pub struct Transposed {
     weight: WeightId,
@@ -30,9 +31,11 @@ impl Transposed {
     }
 
     /// Writes `y (rows, output)`.
-    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32]) -> Result<()> {
+    pub fn forward(&self, params: &Params, x: &[f32], y: &mut [f32], pass: &Pass<'_>) -> Result<()> {
         kernel::forward(x, &params.values(self.weight)?, &params.values(self.bias)?, y);
-        Ok(())
+        let Some(adapter) = params.adapter(self.weight) else { return Ok(()) };
+        let mut columns = Columns { data: y, stride: self.output, start: 0, width: self.output };
+        adapter.forward(params, x, &mut columns, Precision::F32, pass)
     }
 
     /// Shows `y (rows, output)` of `x` to the pass's tap, if there is one.
@@ -49,7 +52,8 @@ impl Transposed {
         grads: &mut Grads,
         x: &[f32],
         dy: &[f32],
-        dx: Option<(&mut [f32], bool)>,
+        mut dx: Option<(&mut [f32], bool)>,
+        pass: &Pass<'_>,
     ) -> Result<()> {
         if let Some(dw) = grads.slot(self.weight) {
             kernel::backward_weight(dy, self.output, x, dw);
@@ -57,10 +61,12 @@ impl Transposed {
         if let Some(db) = grads.slot(self.bias) {
             column_sums(dy, db);
         }
-        if let Some((dx, accumulate)) = dx {
-            kernel::backward_input(dy, self.output, &params.values(self.weight)?, dx, accumulate);
+        if let Some((dx, accumulate)) = &mut dx {
+            kernel::backward_input(dy, self.output, &params.values(self.weight)?, dx, *accumulate);
         }
-        Ok(())
+        let Some(adapter) = params.adapter(self.weight) else { return Ok(()) };
+        let dy = GradColumns::all(dy, self.output);
+        adapter.backward((params, grads), x, dy, dx.map(|(dx, _)| dx), pass)
     }
 
     /// Its weights.

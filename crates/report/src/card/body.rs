@@ -13,6 +13,8 @@ pub struct Card {
     pub name: String,
     /// Where transformers has no class for the whole model: what opens it, a sentence a line, in place of the call.
     pub opened_by: Option<Vec<String>>,
+    /// Of an adapter in PEFT's format: what `from_pretrained` is given for the model that it belongs to.
+    pub adapter_of: Option<String>,
     /// What `from_pretrained` is given: the folder, or the Hub id once pushed.
     pub location: String,
     /// The branch that `from_pretrained` is given, once pushed to another than `main`.
@@ -63,6 +65,14 @@ impl Task {
         match self {
             Task::Text => "Text Classification",
             Task::Image => "Image Classification",
+        }
+    }
+
+    /// transformers' class that finds the model's.
+    fn class(self) -> &'static str {
+        match self {
+            Task::Text => "AutoModelForSequenceClassification",
+            Task::Image => "AutoModelForImageClassification",
         }
     }
 
@@ -164,6 +174,18 @@ impl Card {
     }
 
     fn usage(&self) -> String {
+        if let Some(base) = &self.adapter_of {
+            let class = self.task.class();
+            return [
+                "from peft import PeftModel".to_string(),
+                format!("from transformers import AutoConfig, {class}"),
+                place(&self.location, self.revision.as_deref()),
+                "config = AutoConfig.from_pretrained(adapter, revision=revision)".to_string(),
+                format!("model = {class}.from_pretrained({}, config=config)", quoted(base)),
+                "model = PeftModel.from_pretrained(model, adapter, revision=revision)".to_string(),
+            ]
+            .join("\n");
+        }
         let call = call(self.task.tag(), &self.location, self.revision.as_deref());
         format!("from transformers import pipeline\n{call}")
     }
@@ -172,12 +194,22 @@ impl Card {
     /// one. A card without such a call stays as it is.
     pub fn relocated(markdown: &str, location: &str, revision: Option<&str>) -> String {
         let line = |line: &str| {
+            if line.starts_with(PLACE) {
+                return Some(place(location, revision));
+            }
             let tag = line.strip_prefix(CALL)?.strip_prefix('"')?.split_once("\", model=")?.0;
             Some(call(tag, location, revision))
         };
         let lines = markdown.split('\n').map(|text| line(text).unwrap_or_else(|| text.to_owned()));
         lines.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// How the line with an adapter's place begins.
+const PLACE: &str = "adapter, revision = ";
+
+fn place(location: &str, revision: Option<&str>) -> String {
+    format!("{PLACE}{}, {}", quoted(location), quoted(revision.unwrap_or("main")))
 }
 
 /// How the call of transformers begins.
@@ -251,6 +283,7 @@ pub(super) mod tests {
             task: Task::Text,
             name: "snips: \"best\"".into(),
             opened_by: None,
+            adapter_of: None,
             location: "runs/snips".into(),
             revision: None,
             base_model: Some("sentence-transformers/all-MiniLM-L6-v2".into()),

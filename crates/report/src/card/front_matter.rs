@@ -5,7 +5,11 @@ use super::{Card, Evaluation};
 impl Card {
     /// The lines between `---` that the Hub reads.
     pub(super) fn front_matter(&self) -> String {
-        let library = if self.opened_by.is_none() { "library_name: transformers\n" } else { "" };
+        let library = match (&self.adapter_of, &self.opened_by) {
+            (Some(_), _) => "library_name: peft\n",
+            (None, None) => "library_name: transformers\n",
+            (None, Some(_)) => "",
+        };
         let mut out = format!("---\n{library}");
         if let Some(base) = &self.base_model {
             out.push_str(&format!("base_model: {}\n", quoted(base)));
