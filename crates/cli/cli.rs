@@ -7,7 +7,8 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 
 use crate::failure::Failure;
 use crate::{
-    compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, merge, predict, pretrain,
+    compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, merge, predict,
+    pretrain,
 };
 
 /// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.

@@ -28,9 +28,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Failure::input("no model")
             .hint("name a folder, a model of the Hub, or a bundled one: xexp inspect bundled:mini-text")
     })?;
-    let place = places::model("MODEL", named, &args.shared)?;
-    let other =
-        args.compare.as_deref().map(|name| places::model("--compare", name, &args.shared)).transpose()?;
+    let place = places::model("MODEL", named, args.shared.access())?;
+    let other = args
+        .compare
+        .as_deref()
+        .map(|name| places::model("--compare", name, args.shared.access()))
+        .transpose()?;
     let data =
         args.data.as_deref().map(|name| places::data("--data", name, "test", &args.shared)).transpose()?;
     device::choose(args.shared.device, args.shared.quiet)?;

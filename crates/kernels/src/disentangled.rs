@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use crate::Dropout;
-use crate::attention::{Attention, LogitRow, Mask, Shared, softmax, tasks};
+use crate::attention::{Attention, LogitRow, Mask, Queries, Shared, softmax, tasks};
 use crate::product::{Threads, View, multiply, multiply_into};
 use crate::reduce::lane_sum;
 use rayon::prelude::*;
@@ -201,7 +201,7 @@ impl Disentangled {
     /// The attention of queries on keys alone, of the same heads and scale.
     pub fn law(&self) -> Attention {
         let Disentangled { heads, head_width, scale } = *self;
-        Attention { heads, kv_heads: heads, head_width, scale, mask: Mask::Full }
+        Attention { heads, kv_heads: heads, head_width, scale, mask: Mask::Full, queries: Queries::All }
     }
 
     /// Calls `visit` with the logits of one head of one sequence, `of = (sequence, head)`, query by query.

@@ -253,11 +253,11 @@ impl Head {
 mod tests {
     use super::*;
     use xexp_init::Seed;
-    use xexp_kernels::attention::{Attention as Law, Mask};
+    use xexp_kernels::attention::{Attention as Law, Mask, Queries};
 
     /// One draw of independent queries and keys: what is seen of it.
     fn drawn(draw: u64, mask: Mask) -> Attention {
-        let law = Law { heads: 1, kv_heads: 1, head_width: 8, scale: 0.35, mask };
+        let law = Law { heads: 1, kv_heads: 1, head_width: 8, scale: 0.35, mask, queries: Queries::All };
         let offsets = [0, 6, 10];
         let mut stream = Seed(draw).stream("logits");
         let qkv: Vec<f32> = (0..10 * law.packed()).map(|_| 0.4 * stream.normal() as f32).collect();
@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_head_that_sees_one_key_alone_has_collapsed() {
-        let law = Law { heads: 1, kv_heads: 1, head_width: 2, scale: 1.0, mask: Mask::Full };
+        let law =
+            Law { heads: 1, kv_heads: 1, head_width: 2, scale: 1.0, mask: Mask::Full, queries: Queries::All };
         // The first key is far along all queries.
         let qkv = [1.0, 0.0, 50.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let offsets = [0, 3];
