@@ -36,7 +36,7 @@ const EXAMPLES: usize = 16;
 const BATCH: usize = 8;
 
 /// The gradients of `L = Σ_t ⟨g_t, h_t⟩/√T` over the last hidden states `h`, `g` standard normal: block by block, so that no
-/// more than a block's are in memory. `lr` is the learning rate of [`COLUMNS`]' last.
+/// more than a block's are in memory. `lr` is the learning rate of the last column.
 ///
 /// # Errors
 /// A network that cannot compute the input.
