@@ -73,7 +73,7 @@ impl Bias<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mask;
+    use super::super::{Mask, Queries};
     use super::*;
 
     /// Softmax of the logits, applied to the values, is the context that the forward pass makes.
@@ -88,7 +88,8 @@ mod tests {
         for (mask, bias) in
             [(Mask::Full, None), (Mask::Causal, None), (Mask::Near(1), None), (Mask::Full, Some(bias))]
         {
-            let law = Attention { heads: 2, kv_heads: 1, head_width: 3, scale: 0.7, mask };
+            let law =
+                Attention { heads: 2, kv_heads: 1, head_width: 3, scale: 0.7, mask, queries: Queries::All };
             let qkv = wave(9 * law.packed(), 0.37);
             let mut context = vec![0.0; 9 * 6];
             law.forward(&qkv, &offsets, bias, None, &mut context);
