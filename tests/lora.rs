@@ -280,7 +280,6 @@ fn what_does_not_fit_is_refused() {
         &["qeury", "dense, key"],
     );
     refuse(&with(&["model", "--strategy", "lora", "--lora-rank", "65"]), &["rank", "65"]);
-    refuse(&with(&["bundled:mini-vision", "--strategy", "lora"]), &["texts"]);
     refuse(&with(&["out"]), &["adapter", "xexp merge out"]);
     refuse(&["merge", "full", "--output", "new"], &["whole model"]);
     refuse(&["merge", "out", "--output", "full"], &["not empty"]);
