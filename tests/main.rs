@@ -35,6 +35,8 @@ mod images;
 mod inspect;
 /// `xexp list`, `run`, `check` and `report`.
 mod laboratory;
+/// Rates by depth, layers that stay, wait or begin anew, and averages.
+mod layers;
 /// `--strategy lora` and `xexp merge`.
 mod lora;
 /// Image networks of other sizes than their configuration's, and batch norms that stay.

@@ -167,8 +167,8 @@ impl Params {
             let values = init.fill(&layer, &mut seed.stream(&name))?;
             let var = Var::from_tensor(&Tensor::from_vec(values, layer.shape(), &Device::Cpu)?)?;
             let precision = Precision::F32;
-            let weight =
-                Weight { name, layer, init, var, learns: true, trainable: true, adapts: true, precision };
+            let (learns, trainable, adapts, rests) = (true, true, true, false.into());
+            let weight = Weight { name, layer, init, var, learns, trainable, rests, adapts, precision };
             ids[part] = self.push(weight);
         }
         let [a, b] = ids;

@@ -33,7 +33,17 @@ impl Declared {
         let Declared { name, layer, init, carried, .. } = self;
         let learns = layer.is_parameter() && !carried;
         let (var, precision) = (Var::from_tensor(&tensor)?, Precision::F32);
-        Ok(Weight { var, name, layer, init, learns, trainable: learns, adapts: false, precision })
+        Ok(Weight {
+            var,
+            name,
+            layer,
+            init,
+            learns,
+            trainable: learns,
+            rests: false.into(),
+            adapts: false,
+            precision,
+        })
     }
 }
 

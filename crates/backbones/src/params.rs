@@ -4,6 +4,7 @@ use crate::adapter::Adapter;
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_init::{Init, Layer, Seed};
 use xexp_kernels::{Precision, Values, values};
 
@@ -25,6 +26,8 @@ pub struct Weight {
     pub learns: bool,
     /// Whether training changes it by a gradient.
     pub trainable: bool,
+    /// Whether it waits for its turn: for now it is as if it were not trainable. Its optimiser's memory is there.
+    pub rests: AtomicBool,
     /// Whether it is a part of an adapter, and none of the model's own.
     pub adapts: bool,
     /// How a dense layer rounds it, and what it multiplies it with; the values themselves stay `f32`.
@@ -32,6 +35,11 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// Whether training changes it now.
+    pub fn learning(&self) -> bool {
+        self.trainable && !self.rests.load(Ordering::Relaxed)
+    }
+
     /// Whether weight decay applies: to matrices, not to biases and norms.
     pub fn decays(&self) -> bool {
         self.learns && !matches!(self.layer, Layer::Vector { .. } | Layer::Channels { .. })
@@ -120,6 +128,11 @@ impl Params {
         }
     }
 
+    /// Says for each weight, by name, whether it rests for now, or goes on learning.
+    pub fn rest(&self, resting: impl Fn(&str) -> bool) {
+        self.weights.iter().for_each(|weight| weight.rests.store(resting(&weight.name), Ordering::Relaxed));
+    }
+
     /// Has the dense layers of these weights, by name, round their operands so; the others not at all. Gives their number.
     /// An adapter rounds as the layer that it adapts.
     pub fn multiply_in(&mut self, precision: Precision, wanted: impl Fn(&str) -> bool) -> usize {
@@ -135,7 +148,7 @@ impl Params {
 
     /// Whether training changes any of these, or an adapter of theirs.
     pub fn any_trainable(&self, ids: impl IntoIterator<Item = WeightId>) -> bool {
-        let trainable = |id: WeightId| self.weights[id.0].trainable;
+        let trainable = |id: WeightId| self.weights[id.0].learning();
         ids.into_iter().any(|id| {
             trainable(id) || self.adapter(id).is_some_and(|adapter| adapter.ids().into_iter().any(trainable))
         })

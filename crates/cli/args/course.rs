@@ -95,6 +95,7 @@ impl Course {
             log_every: self.log_every.get(),
             checkpoint_every: self.checkpoint_every.map(u64::from),
             patience: self.patience.map(u32::from),
+            average: None,
         }
     }
 }

@@ -20,6 +20,11 @@ pub fn proper_share(text: &str) -> Result<f64, String> {
     within(text, "above 0 and below 1", |x| x > 0.0 && x < 1.0)
 }
 
+/// A share that something is multiplied by again and again: above 0, at most 1.
+pub fn layer_decay(text: &str) -> Result<f64, String> {
+    within(text, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0)
+}
+
 /// A probability of leaving something out: at least 0 and below 1.
 pub fn dropout(text: &str) -> Result<f64, String> {
     within(text, "of at least 0 and below 1", |x| (0.0..1.0).contains(&x))

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use xexp_heads::HeadInit;
 
+use super::layers::Layers;
 use super::lora::Lora;
 use crate::args::{Augmentation, Course, Reading, SaveDtype, Shared, number};
 
@@ -82,6 +83,10 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub training: Training,
+    /// What the layers do, each for itself.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub layers: Layers,
     /// The adapters, if these are trained.
     #[command(flatten)]
     #[serde(flatten)]

@@ -5,6 +5,7 @@ mod calibration;
 mod data;
 mod errors;
 mod head;
+mod layers;
 mod lora;
 mod probe;
 mod published;
@@ -97,6 +98,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     trainable(args, &folder)?;
     lora::check(args, &plan.model)?;
+    layers::check(args)?;
     plan.model_sha256 = match args.training.backbone {
         args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.
@@ -203,6 +205,7 @@ fn fit(
     training::freeze(args, &mut classifier)?;
     say(&format_args!("{}: {load}", plan.model));
     let adapted = lora::adapt(args, &mut classifier, &load)?;
+    layers::begin(args, &mut classifier)?;
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;
     say(&head);
 

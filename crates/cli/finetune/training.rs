@@ -14,7 +14,7 @@ use xexp_train::{Checkpoints, Settings, Supervised};
 use super::args::{BatchNorm, Strategy};
 use super::data::Examples;
 use super::save::{self, Subject};
-use super::{Args, Plan, lora, probe};
+use super::{Args, Plan, layers, lora, probe};
 use crate::args::course;
 use crate::failure::Failure;
 use crate::places;
@@ -107,7 +107,8 @@ fn settings(args: &Args, plan: &Plan) -> Settings {
     let lr = t.lr.unwrap_or(factor * usual.lr);
     let epochs = t.epochs.map_or(usual.epochs, u32::from);
     let rates = (lr, t.head_lr.unwrap_or(lr));
-    t.course.settings(epochs, rates, args.shared.batch_size.get(), args.shared.seed)
+    let settings = t.course.settings(epochs, rates, args.shared.batch_size.get(), args.shared.seed);
+    Settings { average: args.layers.ema, ..settings }
 }
 
 fn full(
@@ -137,6 +138,8 @@ fn full(
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
     let (train, valid) = (&examples.train.samples, &examples.valid.samples);
     let objective = Supervised::new(classifier, train, valid).mixed(args.augmentation.mixing());
+    let epoch_steps = settings.steps_per_epoch(train.len());
+    let objective = objective.paced(layers::by_depth(args, classifier, epoch_steps, settings.epochs));
     let Some(ran) = running::fit(&objective, &settings, &checkpoints, resume, args.shared.quiet, stop)?
     else {
         return Ok(None);
@@ -173,9 +176,11 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("precision", json!(args.shared.precision)),
     ];
     let adapters = (args.training.strategy == Strategy::Lora).then(|| ("adapters", args.lora.identity()));
+    let layers = args.layers.given().is_some().then(|| ("layers", json!(args.layers)));
     entries
         .into_iter()
         .chain(adapters)
+        .chain(layers)
         .chain(course::identity(s))
         .map(|(name, value)| (name.to_string(), value))
         .collect()

@@ -17,6 +17,7 @@
 //! ```
 
 mod classifier;
+mod depth;
 mod distil;
 mod error;
 mod features;
@@ -27,6 +28,7 @@ mod masked_lm;
 mod plan;
 
 pub use classifier::{Classifier, Logits, LogitsTape};
+pub use depth::Depths;
 pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher};
 pub use error::{Error, Result};
 pub use features::{Features, Moments};

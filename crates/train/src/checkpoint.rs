@@ -1,10 +1,11 @@
 //! Checkpoints of a run: everything from which it continues as if it had never stopped.
 //!
 //! `checkpoint-N/` is a model folder (`config.json`, weights and tokenizer files open in transformers) with
-//! `xexp_state.safetensors` (the optimiser's moments) and `xexp_state.json`. It is built under another name and
+//! `xexp_state.safetensors` (the optimiser's moments), `xexp_average.safetensors` where weights are averaged, and `xexp_state.json`. It is built under another name and
 //! renamed, so a folder of that name is whole. Random numbers need no state: they are functions of seed, name
 //! and step.
 
+use crate::average::Average;
 use crate::{Error, Optimizer, Result, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +20,8 @@ use xexp_report::atomic;
 const VERSION: u32 = 1;
 /// Checkpoints kept while a run goes on: the newest, and one before it in case a disk fails quietly.
 const KEPT: usize = 2;
+/// The file of a running average.
+const AVERAGE: &str = "xexp_average.safetensors";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,13 +97,13 @@ impl Checkpoints {
         params: &Params,
         optimizer: &Optimizer,
         progress: &Progress,
-        best: Option<&[u8]>,
+        (best, average): (Option<&[u8]>, Option<&Average>),
     ) -> Result<PathBuf> {
         let path = self.output.join(format!("checkpoint-{}", progress.step));
         let partial = self.output.join(format!(".checkpoint-{}.partial", progress.step));
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(file("create", &partial))?;
-        let written = self.fill(&partial, params, optimizer, progress, best);
+        let written = self.fill(&partial, params, optimizer, progress, (best, average));
         if let Err(error) = written {
             // The disk may be full: what was written of the checkpoint is of no use and takes the room.
             remove(&partial).ok();
@@ -121,11 +124,15 @@ impl Checkpoints {
         params: &Params,
         optimizer: &Optimizer,
         progress: &Progress,
-        best: Option<&[u8]>,
+        (best, average): (Option<&[u8]>, Option<&Average>),
     ) -> Result<()> {
         atomic::write(folder.join(self.extent.file()), self.weights(params)?)?;
         if let Some(best) = best {
             atomic::write(folder.join("best.safetensors"), best)?;
+        }
+        if let Some(average) = average {
+            let tensors = average.by_name(params).map(|(name, values)| (name.to_string(), values));
+            atomic::write(folder.join(AVERAGE), safetensors(tensors)?)?;
         }
         for (name, content) in &self.companions {
             atomic::write(folder.join(name), content)?;
@@ -136,11 +143,16 @@ impl Checkpoints {
         Ok(atomic::write(folder.join("xexp_state.json"), text)?)
     }
 
-    /// Reads the newest checkpoint into `params` and `optimizer`.
+    /// Reads the newest checkpoint into `params`, `optimizer`, and `average` where weights are averaged.
     ///
     /// # Errors
     /// [`Error::NoCheckpoint`], [`Error::OtherRun`] when the settings differ, or a file that is not whole.
-    pub fn resume(&self, params: &Params, optimizer: &mut Optimizer) -> Result<Resumed> {
+    pub fn resume(
+        &self,
+        params: &Params,
+        optimizer: &mut Optimizer,
+        average: Option<&mut Average>,
+    ) -> Result<Resumed> {
         let Some((_, folder)) = self.list()?.pop() else {
             return Err(Error::NoCheckpoint { path: self.output.clone() });
         };
@@ -157,6 +169,9 @@ impl Checkpoints {
         for (id, weight) in params.iter().filter(|(_, weight)| weight.trainable) {
             let [m, v] = ["m", "v"].map(|kind| saved.values(&format!("{kind}.{}", weight.name)));
             optimizer.restore(params, id, m?, v?)?;
+        }
+        if let Some(average) = average {
+            average.restore(params, &Checkpoint::open(&folder.join(AVERAGE))?)?;
         }
         let best = folder.join("best.safetensors");
         let best = best.is_file().then(|| fs::read(&best).map_err(file("read", &best))).transpose()?;
@@ -211,17 +226,19 @@ impl Checkpoints {
 
 /// The moments as the bytes of a safetensors file.
 fn moments(params: &Params, optimizer: &Optimizer) -> Result<Vec<u8>> {
+    let of = optimizer.moments(params);
+    safetensors(
+        of.flat_map(|(name, of)| [(format!("m.{name}"), &of.m[..]), (format!("v.{name}"), &of.v[..])]),
+    )
+}
+
+/// Vectors as the bytes of a safetensors file.
+fn safetensors<'a>(tensors: impl Iterator<Item = (String, &'a [f32])>) -> Result<Vec<u8>> {
     let raw = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let mut tensors = vec![];
-    for (name, moments) in optimizer.moments(params) {
-        tensors.push((format!("m.{name}"), raw(&moments.m)));
-        tensors.push((format!("v.{name}"), raw(&moments.v)));
-    }
-    let view = |(name, raw): &'_ (String, Vec<u8>)| (name.clone(), raw.len());
-    let sizes: Vec<(String, usize)> = tensors.iter().map(view).collect();
-    let views = sizes.into_iter().zip(&tensors).map(|((name, bytes), (_, raw))| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![bytes / 4], raw);
-        view.map(|view| (name, view))
+    let tensors: Vec<(String, Vec<u8>)> = tensors.map(|(name, values)| (name, raw(values))).collect();
+    let views = tensors.iter().map(|(name, raw)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![raw.len() / 4], raw);
+        view.map(|view| (name.as_str(), view))
     });
     let bytes =
         views.collect::<std::result::Result<Vec<_>, _>>().and_then(|v| safetensors::serialize(v, None));
@@ -291,7 +308,7 @@ mod tests {
             ..Default::default()
         };
         for step in [5, 9, 10] {
-            run.save(&params, &optimizer, &at(step), (step == 10).then_some(&b"best"[..])).unwrap();
+            run.save(&params, &optimizer, &at(step), ((step == 10).then_some(&b"best"[..]), None)).unwrap();
         }
         let kept: Vec<u64> = run.list().unwrap().into_iter().map(|(step, _)| step).collect();
         assert_eq!(kept, [9, 10]);
@@ -300,7 +317,7 @@ mod tests {
 
         let other = self::params(2);
         let mut fresh = Optimizer::new(&other, OptimizerSettings::default());
-        let resumed = run.resume(&other, &mut fresh).unwrap();
+        let resumed = run.resume(&other, &mut fresh, None).unwrap();
         assert_eq!((resumed.progress, resumed.best.as_deref()), (at(10), Some(&b"best"[..])));
         assert_eq!(weights(&other), weights(&params));
         let (_, moments) = fresh.moments(&other).next().unwrap();
@@ -315,15 +332,15 @@ mod tests {
         let params = params(1);
         let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
         let first = checkpoints(folder.path(), json!({ "epochs": 3, "seed": 1 }));
-        let empty = first.resume(&params, &mut optimizer).err().unwrap();
+        let empty = first.resume(&params, &mut optimizer, None).err().unwrap();
         assert!(matches!(empty, Error::NoCheckpoint { .. }) && empty.hint().is_some());
-        first.save(&params, &optimizer, &Progress::default(), None).unwrap();
+        first.save(&params, &optimizer, &Progress::default(), (None, None)).unwrap();
         for (now, expected) in [
             (json!({ "epochs": 3, "seed": 2 }), ("seed", "1", "2")),
             (json!({ "seed": 1 }), ("epochs", "3", "not set")),
             (json!({ "epochs": 3, "lr": 0.1, "seed": 1 }), ("lr", "not set", "0.1")),
         ] {
-            let error = checkpoints(folder.path(), now).resume(&params, &mut optimizer).err().unwrap();
+            let error = checkpoints(folder.path(), now).resume(&params, &mut optimizer, None).err().unwrap();
             let Error::OtherRun { what, then, now, .. } = error else { panic!("{error}") };
             assert_eq!((&*what, &*then, &*now), expected);
         }
@@ -335,10 +352,10 @@ mod tests {
         let run = checkpoints(folder.path(), json!({}));
         let params = params(1);
         let mut optimizer = Optimizer::new(&params, OptimizerSettings::default());
-        let path = run.save(&params, &optimizer, &Progress::default(), None).unwrap();
+        let path = run.save(&params, &optimizer, &Progress::default(), (None, None)).unwrap();
         fs::write(path.join("xexp_state.json"), "{\"version\": 1").unwrap();
-        assert!(matches!(run.resume(&params, &mut optimizer), Err(Error::Checkpoint { .. })));
+        assert!(matches!(run.resume(&params, &mut optimizer, None), Err(Error::Checkpoint { .. })));
         fs::remove_file(path.join("xexp_state.json")).unwrap();
-        assert!(matches!(run.resume(&params, &mut optimizer), Err(Error::File { doing: "read", .. })));
+        assert!(matches!(run.resume(&params, &mut optimizer, None), Err(Error::File { doing: "read", .. })));
     }
 }

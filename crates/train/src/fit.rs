@@ -1,5 +1,6 @@
 //! The training loop.
 
+use crate::average::Average;
 use crate::checkpoint::{Checkpoints, Progress};
 use crate::objective::{Evaluation, Objective};
 use crate::schedule::Schedule;
@@ -76,6 +77,8 @@ struct State {
     progress: Progress,
     grads: Grads,
     optimizer: Optimizer,
+    /// The running average of the weights, where one is kept.
+    average: Option<Average>,
     history: History,
     schedule: Schedule,
     pool: Pool,
@@ -117,6 +120,9 @@ impl Run<'_> {
             self.advance(&mut state, total)?;
         }
         let steps = state.progress.step;
+        if let (None, Some(average)) = (&state.best, &mut state.average) {
+            average.swap(self.objective.params())?;
+        }
         if let Some(best) = &state.best {
             let best = Checkpoint::from_bytes("best.safetensors".as_ref(), best.clone())?;
             self.checkpoints.restore(self.objective.params(), &best)?;
@@ -130,8 +136,9 @@ impl Run<'_> {
         let mut optimizer = Optimizer::new(params, settings);
         let table = self.checkpoints.output.join("metrics.csv");
         atomic::remove_leftovers(&self.checkpoints.output)?;
+        let mut average = self.settings.average.map(|decay| Average::new(params, decay)).transpose()?;
         let (progress, best, history) = if resume {
-            let resumed = self.checkpoints.resume(params, &mut optimizer)?;
+            let resumed = self.checkpoints.resume(params, &mut optimizer, average.as_mut())?;
             let best = match (resumed.best, resumed.progress.best) {
                 (Some(best), _) => Some(best),
                 // Without a file of their own, the best weights are those of the checkpoint.
@@ -149,6 +156,7 @@ impl Run<'_> {
             progress,
             grads,
             optimizer,
+            average,
             history,
             schedule,
             pool,
@@ -190,6 +198,9 @@ impl Run<'_> {
         };
         let memory = (&mut state.grads, &mut state.optimizer);
         let outcome = step(self.objective, &chosen, &settings, memory, &state.pool)?;
+        if let Some(average) = &mut state.average {
+            average.follow(self.objective.params())?;
+        }
         let progress = &mut state.progress;
         progress.step = done + 1;
         progress.losses = (progress.losses.0 + outcome.loss, progress.losses.1 + 1);
@@ -238,8 +249,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Evaluates and keeps the best weights; false when interrupted before the end.
+    /// Evaluates the weights, or their average where one is kept, and keeps the best; false when interrupted before the end.
     fn evaluate(&mut self, state: &mut State) -> Result<bool> {
+        let params = self.objective.params();
+        if let Some(average) = &mut state.average {
+            average.swap(params)?;
+        }
+        let done = self.score(state);
+        if let Some(average) = &mut state.average {
+            average.swap(params)?;
+        }
+        done
+    }
+
+    fn score(&mut self, state: &mut State) -> Result<bool> {
         let scores = match self.objective.evaluate(self.settings.batch_size, self.interrupted)? {
             Evaluation::Nothing => {
                 self.log(state, None)?;
@@ -264,9 +287,11 @@ impl Run<'_> {
 
     fn save(&mut self, state: &State) -> Result<()> {
         state.history.sync()?;
-        let elsewhere = state.progress.best.is_some_and(|(step, _)| step != state.progress.step);
-        let best = state.best.as_deref().filter(|_| elsewhere);
-        let path = self.checkpoints.save(self.objective.params(), &state.optimizer, &state.progress, best)?;
+        // An average is never what the checkpoint has as its weights.
+        let elsewhere = state.average.is_some()
+            || state.progress.best.is_some_and(|(step, _)| step != state.progress.step);
+        let kept = (state.best.as_deref().filter(|_| elsewhere), state.average.as_ref());
+        let path = self.checkpoints.save(self.objective.params(), &state.optimizer, &state.progress, kept)?;
         (self.events)(Event::Saved { path: &path });
         Ok(())
     }

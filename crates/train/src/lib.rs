@@ -4,7 +4,9 @@
 //! function of its settings: order and dropout come from streams named by epoch, layer and step, so a run that
 //! was killed and resumed ends with the very weights of one that was not.
 
-pub mod checkpoint;
+pub mod average;
+mod by_depth;
+mod checkpoint;
 mod error;
 mod fit;
 mod imitation;
@@ -23,6 +25,7 @@ mod settings;
 mod step;
 mod validate;
 
+pub use by_depth::ByDepth;
 pub use checkpoint::{Checkpoints, Progress};
 pub use error::{Error, Result};
 pub use fit::{Event, Outcome, Run, order};

@@ -1,5 +1,6 @@
 //! What a run minimises.
 
+use crate::by_depth::ByDepth;
 use crate::loader::{Ahead, Loader};
 use crate::mixing::{Mixed, Mixing};
 use crate::sample::{Sample, Visit, pack_with};
@@ -25,6 +26,11 @@ pub trait Objective {
 
     /// Whether a weight follows the head's learning rate rather than the backbone's.
     fn in_head(&self, name: &str) -> bool;
+
+    /// How weights learn by their depth, where they do not all learn alike.
+    fn by_depth(&self) -> Option<&ByDepth> {
+        None
+    }
 
     /// Hears which examples the step after this one takes, so that it may fetch them meanwhile.
     fn expect(&self, _epoch: u64, _chosen: &[usize], _seed: Seed) {}
@@ -65,6 +71,7 @@ pub struct Supervised<'a> {
     train: &'a [Sample],
     valid: &'a [Sample],
     mixing: Mixing,
+    by_depth: Option<ByDepth>,
     loader: Loader,
     /// Steps whose images were begun: this one's and the next one's.
     ahead: Mutex<VecDeque<(u64, Vec<usize>, Ahead)>>,
@@ -74,12 +81,17 @@ impl<'a> Supervised<'a> {
     /// Of a backbone and head, on examples to train on, and examples that choose the best weights, which may be none.
     pub fn new(classifier: &'a Classifier, train: &'a [Sample], valid: &'a [Sample]) -> Self {
         let (mixing, loader, ahead) = (Mixing::default(), Loader::new(train), Mutex::default());
-        Supervised { classifier, train, valid, mixing, loader, ahead }
+        Supervised { classifier, train, valid, mixing, by_depth: None, loader, ahead }
     }
 
     /// The same with images mixed.
     pub fn mixed(self, mixing: Mixing) -> Self {
         Supervised { mixing, ..self }
+    }
+
+    /// The same with weights that learn by their depth.
+    pub fn paced(self, by_depth: Option<ByDepth>) -> Self {
+        Supervised { by_depth, ..self }
     }
 
     fn begin(&self, epoch: u64, chosen: &[usize], seed: Seed) -> Ahead {
@@ -134,6 +146,10 @@ impl Objective for Supervised<'_> {
 
     fn in_head(&self, name: &str) -> bool {
         self.classifier.in_head(name)
+    }
+
+    fn by_depth(&self) -> Option<&ByDepth> {
+        self.by_depth.as_ref()
     }
 
     fn expect(&self, epoch: u64, chosen: &[usize], seed: Seed) {

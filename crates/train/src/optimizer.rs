@@ -94,8 +94,8 @@ impl Optimizer {
         Optimizer { settings, moments }
     }
 
-    /// One update, number `step` counted from 1. `lr` gives a weight's learning rate by name; `grad_scale`
-    /// multiplies all gradients.
+    /// One update, number `step` counted from 1. `pace` gives a weight's learning rate by name, and the steps that went by
+    /// before it began to learn; `grad_scale` multiplies all gradients. Weights that rest stay as they are.
     ///
     /// # Errors
     /// None in practice: our weights are what kernels take.
@@ -104,14 +104,17 @@ impl Optimizer {
         params: &Params,
         grads: &Grads,
         step: u64,
-        lr: impl Fn(&str) -> f64,
+        pace: impl Fn(&str) -> (f64, u64),
         grad_scale: f32,
     ) -> Result<()> {
         let OptimizerSettings { beta1, beta2, eps, weight_decay } = self.settings;
         for ((id, weight), moments) in params.iter().zip(&mut self.moments) {
-            let (Some(moments), Some(grad)) = (moments, grads.get(id)) else { continue };
+            let (Some(moments), Some(grad), true) = (moments, grads.get(id), weight.learning()) else {
+                continue;
+            };
             let weight_decay = if weight.decays() { weight_decay } else { 0.0 };
-            let adamw = AdamW { lr: lr(&weight.name), beta1, beta2, eps, weight_decay, step };
+            let (lr, slept) = pace(&weight.name);
+            let adamw = AdamW { lr, beta1, beta2, eps, weight_decay, step: step - slept };
             let touched = grads.touched(id);
             update(&weight.var, |w| moments.update(&adamw, w, grad, touched, grad_scale))
                 .map_err(xexp_backbones::Error::from)?;
@@ -179,7 +182,7 @@ mod tests {
         let mut optimizer = Optimizer::new(&params, settings);
         let grads = Grads::new(&params);
         for step in 1..=2 {
-            optimizer.step(&params, &grads, step, |_| 0.5, 1.0).unwrap();
+            optimizer.step(&params, &grads, step, |_| (0.5, 0), 1.0).unwrap();
         }
         // (1 − 0.5·0.1)², rounded twice.
         assert!((first(&params, "dense.weight") - 0.9025).abs() < 2e-7);
@@ -199,7 +202,7 @@ mod tests {
         for (id, _) in params.iter() {
             grads.slot(id).unwrap().fill(3.0);
         }
-        let rate = |name: &str| if name.starts_with("dense") { 0.25 } else { 0.0 };
+        let rate = |name: &str| (if name.starts_with("dense") { 0.25 } else { 0.0 }, 0);
         optimizer.step(&params, &grads, 1, rate, 1.0).unwrap();
         // The first step of Adam is the rate, whatever the gradient, to ε/3 and rounding.
         assert!((first(&params, "dense.bias") - 0.75).abs() < 1e-6);
@@ -219,7 +222,7 @@ mod tests {
                     grads.clear();
                     let table = if by_rows { grads.rows(id, &[row]) } else { grads.slot(id) };
                     table.unwrap()[row as usize * 3] += 0.5;
-                    optimizer.step(&params, &grads, step, |_| 0.1, 1.0).unwrap();
+                    optimizer.step(&params, &grads, step, |_| (0.1, 0), 1.0).unwrap();
                     if interrupted {
                         let (_, moments) =
                             optimizer.moments(&params).find(|(name, _)| name.starts_with("emb")).unwrap();

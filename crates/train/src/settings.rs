@@ -35,6 +35,8 @@ pub struct Settings {
     pub checkpoint_every: Option<u64>,
     /// Stops after so many evaluations without a better one.
     pub patience: Option<u32>,
+    /// Decay of a running average of the weights, which is then what is scored and kept.
+    pub average: Option<f64>,
 }
 
 impl Settings {
@@ -45,7 +47,9 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         let at_least_one = "a whole number of at least 1";
         let rate = "a finite number of at least 0";
-        let checks: [(&'static str, bool, &'static str, String); 9] = [
+        let average = self.average.unwrap_or(0.0);
+        let checks: [(&'static str, bool, &'static str, String); 10] = [
+            ("average's decay", (0.0..1.0).contains(&average), "at least 0 and below 1", average.to_string()),
             ("epochs", self.epochs > 0, at_least_one, self.epochs.to_string()),
             ("max steps", self.max_steps != Some(0), at_least_one, "0".to_string()),
             ("batch size", self.batch_size > 0, at_least_one, self.batch_size.to_string()),
@@ -112,6 +116,7 @@ mod tests {
             log_every: 10,
             checkpoint_every: None,
             patience: None,
+            average: None,
         }
     }
 

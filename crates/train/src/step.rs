@@ -55,16 +55,23 @@ pub fn step(
 ) -> Result<StepOutcome> {
     let params = objective.params();
     grads.clear();
+    let by_depth = objective.by_depth();
+    if let Some(by_depth) = by_depth.filter(|by_depth| by_depth.gradual) {
+        params.rest(|name| by_depth.wakes(name) > settings.epoch);
+    }
     let loss = objective.gradients(chosen, settings, grads, pool)?;
-    let unreached = params.iter().find(|(id, weight)| weight.trainable && !grads.reached(*id));
+    let unreached = params.iter().find(|(id, weight)| weight.learning() && !grads.reached(*id));
     if let Some((_, weight)) = unreached {
         return Err(Error::NoGradient { step: settings.step, name: weight.name.clone() });
     }
     let grad_norm = norm(params, grads, settings.step)?;
     // PyTorch's rule, with its 1e-6, so that trajectories can be compared.
     let shrink = if settings.clip > 0.0 { (settings.clip / (grad_norm + 1e-6)).min(1.0) } else { 1.0 };
-    let lr = |name: &str| if objective.in_head(name) { settings.head_lr } else { settings.lr };
-    optimizer.step(params, grads, settings.step + 1, lr, shrink as f32)?;
+    let pace = |name: &str| {
+        let lr = if objective.in_head(name) { settings.head_lr } else { settings.lr };
+        by_depth.map_or((lr, 0), |by_depth| (lr * by_depth.share(name), by_depth.slept(name)))
+    };
+    optimizer.step(params, grads, settings.step + 1, pace, shrink as f32)?;
     Ok(StepOutcome { loss, grad_norm })
 }
 
@@ -72,7 +79,7 @@ pub fn step(
 fn norm(params: &Params, grads: &Grads, step: u64) -> Result<f64> {
     let mut total = 0.0;
     for (id, weight) in params.iter() {
-        let Some(grad) = grads.get(id) else { continue };
+        let Some(grad) = grads.get(id).filter(|_| weight.learning()) else { continue };
         let square = match grads.touched(id) {
             Some(touched) => sum_of_squares_where(grad, |values| touched.any(values)),
             None => sum_of_squares(grad),
