@@ -59,7 +59,7 @@ pub fn advice(
     if squares <= 0.0 || !loss.is_finite() {
         return Ok(None);
     }
-    let mut longest = |along: fn(f32) -> f32, slope: f64| -> Result<f64> {
+    let longest = |along: fn(f32) -> f32, slope: f64| -> Result<f64> {
         // A step that would lower a straight loss by a hundredth of it.
         let first = 0.01 * loss / slope;
         search(first, |eta| Ok(at(classifier, &directions, along, eta, &batches, chosen.len())? <= loss))
