@@ -174,7 +174,7 @@ fn against(
     if !spoilt.is_empty() {
         return Err(unusable(args, second, &folder, &spoilt));
     }
-    let checkpoints = (base.checkpoint()?, folder.checkpoint()?);
+    let (checkpoints, prefix) = ((base.checkpoint()?, folder.checkpoint()?), folder.family.prefix);
     let mut declared = xexp_backbones::Declarations::default();
     folder.family.declare(&folder.config, &mut declared, xexp_backbones::families::Reading::Features)?;
     let mut subject = Subject::open(folder, classes(input, args))?;
@@ -189,7 +189,7 @@ fn against(
         search: args.max_lr,
     });
     let after = subject.inspect(data.as_ref())?;
-    let pair = |sheet: &Sheet| before.sheet(sheet.id).map(|first| compare::beside(first, sheet));
+    let pair = |sheet: &Sheet| before.sheet(sheet.id).map(|first| compare::beside(first, sheet, prefix));
     let mut facts = after.facts;
     facts.push(("compared", format!("numbers in parentheses are those of {first}; the others of {second}")));
     if !left.is_empty() {

@@ -48,6 +48,10 @@ pub fn changes(
             left.push(key);
             continue;
         }
+        // Of what was zero nothing is a multiple.
+        let over = |a: f64, b: f64| {
+            if b > 0.0 { Value::from(Reading::of((a / b).sqrt())) } else { Value::None }
+        };
         let dot =
             |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         let (was, is) = (dot(&old, &old), dot(&new, &new));
@@ -69,9 +73,9 @@ pub fn changes(
             head: None,
             name: key,
             values: vec![
-                Reading::of((moved / was).sqrt()).into(),
+                over(moved, was),
                 Reading::of(1.0 - dot(&old, &new) / (was * is).sqrt()).into(),
-                Reading::of((is / was).sqrt()).into(),
+                over(is, was),
                 rank.into(),
                 Value::None,
             ],
@@ -85,12 +89,14 @@ pub fn changes(
 }
 
 /// A sheet of the second model beside that of the first: each number of the second, and in the place of what is expected the
-/// first's. Rows are matched by block, head and name.
-pub fn beside(first: &Sheet, second: &Sheet) -> Sheet {
+/// first's. Rows are matched by block, head and name, with the family's `prefix` or without: bare checkpoints have none.
+pub fn beside(first: &Sheet, second: &Sheet, prefix: &str) -> Sheet {
+    let bare = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_string();
     let mut sheet = Sheet::new(second.id, second.title, second.columns);
     for row in &second.rows {
-        let same =
-            |other: &&Row| (other.layer, other.head) == (row.layer, row.head) && other.name == row.name;
+        let same = |other: &&Row| {
+            (other.layer, other.head) == (row.layer, row.head) && bare(&other.name) == bare(&row.name)
+        };
         let Some(other) = first.rows.iter().find(same) else { continue };
         let pair = |(new, old): (&Value, &Value)| match (new, old) {
             (Value::Number(new), Value::Number(old)) => Value::Number(Reading::beside(new.value, old.value)),

@@ -81,7 +81,9 @@ pub fn page(inspection: &Inspection, model: &str, command: &str) -> Result<Page>
     ];
     let plots = plots(inspection);
     if !plots.is_empty() {
-        sections.push(Section { heading: "By depth and head".into(), blocks: plots });
+        let said = Block::Text("Lines by depth, and shades by block and head; as files in plots/.".into());
+        let blocks = std::iter::once(said).chain(plots).collect();
+        sections.push(Section { heading: "By depth and head".into(), blocks });
     }
     // The weights, by far the longest, stand behind what they make.
     let (weights, others): (Vec<&Sheet>, Vec<&Sheet>) =
