@@ -73,7 +73,7 @@ fn mistakes_in_the_arguments_exit_with_2_and_say_which() {
         (&["finetune", "--warmup", "1.5"][..], "expected a number from 0 to 1"),
         (&["finetune", "--head-init", "normal"][..], "normal:STD"),
         (&["finetune", "--head-init", "kaiming"][..], "xavier"),
-        (&["finetune", "--strategy", "lora"][..], "probe, full, lp-ft"),
+        (&["finetune", "--strategy", "adapters"][..], "probe, full, lp-ft, lora"),
         (&["finetune", "--split", "0.2", "--valid", "v.csv"][..], "cannot be used with"),
         (&["predict", "--delimiter", "ab"][..], "one ASCII character"),
         (&["completions", "tcsh"][..], "bash"),

@@ -100,7 +100,7 @@ fn standard_input_is_labelled_line_by_line_or_as_the_format_says() {
 fn a_temperature_that_is_none_or_not_there_is_refused() {
     let stage = trained();
     for wrong in ["0", "-1", "nan", "inf", "warm"] {
-        let outcome = predict(&stage, "test.csv", &["--temperature", wrong]);
+        let outcome = predict(&stage, "test.csv", &[&format!("--temperature={wrong}")]);
         assert_eq!(outcome.code, Some(2), "{wrong}");
         assert!(outcome.stderr.contains("positive number, or fitted"), "{}", outcome.stderr);
     }

@@ -30,18 +30,20 @@ RECIPE = ("--epochs", 2, "--lr", 5e-5, "--max-length", 256, "--seed", 1)
 
 
 def main() -> None:
-    """Prints the rows, and writes them when all parts ran."""
+    """Prints the rows, and writes them: those of the parts that ran, beside what is recorded of the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
     args = parser.parse_args()
-    rows = []
-    for part in args.only:
-        for row in PARTS[part](args.rounds):
-            rows.append(row)
+    recorded = record.read("recipes.csv")
+    for part in PARTS:
+        rows = []
+        for row in PARTS[part](args.rounds) if part in args.only else ():
+            rows.append({"part": part, **row})
             record.show(row)
-    if args.only == list(PARTS):
-        record.write("recipes.csv", rows)
+        # All rows of a part are of one run.
+        recorded = [row for row in recorded if not rows or row["part"] != part] + rows
+    record.write("recipes.csv", sorted(recorded, key=lambda row: list(PARTS).index(row["part"])))
 
 
 def row(case: str, side: str, runs: list[Measured], accuracy: str = "", note: str = "") -> dict:

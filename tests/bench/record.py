@@ -18,6 +18,14 @@ def write(name: str, rows: list[dict]) -> None:
     (FOLDER / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
 
 
+def read(name: str) -> list[dict]:
+    """The rows of a file of this name; none where it is not there."""
+    if not (FOLDER / name).is_file():
+        return []
+    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def show(row: dict) -> None:
     """A row on the terminal, as soon as it is there."""
     print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
