@@ -11,6 +11,20 @@ use crate::{Inspection, Result};
 const LEGEND: &str = "Numbers in parentheses: what new weights by the family's own initializer give, and by how many standard \
                       deviations over draws of such weights the measured number is off. No parentheses: no formula says.";
 
+/// The same where two models stand beside each other.
+const PAIRED: &str =
+    "Numbers in parentheses: those of the first model; of the ranks of changes, what noise would give.";
+
+/// What the parentheses hold.
+fn legend(inspection: &Inspection) -> &'static str {
+    if is_pair(inspection) { PAIRED } else { LEGEND }
+}
+
+/// Whether two models stand beside each other.
+fn is_pair(inspection: &Inspection) -> bool {
+    inspection.sheet("changes").is_some()
+}
+
 /// What a heat map shows of heads: column, heading, range.
 const MAPS: &[(&str, &str, (f64, f64))] = &[
     ("entropy", "Entropy over ln of the visible keys", (0.0, 1.0)),
@@ -59,7 +73,7 @@ pub fn text(inspection: &Inspection) -> Result<String> {
             out.push_str(&line);
         }
     }
-    out.push_str(&format!("\n{LEGEND}\n"));
+    out.push_str(&format!("\n{}\n", legend(inspection)));
     for sheet in &inspection.sheets {
         out.push_str(&format!("\n{}\n\n{}", sheet.title, sheet.table(true)?.markdown()));
     }
@@ -74,7 +88,7 @@ pub fn page(inspection: &Inspection, model: &str, command: &str) -> Result<Page>
     let mut about = vec![Block::Code(command.to_string())];
     let facts = inspection.facts.iter().map(|(what, how)| format!("{what}: {how}")).collect::<Vec<_>>();
     about.push(Block::Code(facts.join("\n")));
-    about.push(Block::Text(LEGEND.into()));
+    about.push(Block::Text(legend(inspection).into()));
     let mut sections = vec![
         Section { heading: "Findings".into(), blocks: findings(inspection) },
         Section { heading: "Advice".into(), blocks: vec![Block::Findings(advice(inspection))] },
@@ -151,6 +165,7 @@ fn advice(inspection: &Inspection) -> Vec<Shown> {
 /// Charts by depth, and heat maps by layer and head.
 pub fn plots(inspection: &Inspection) -> Vec<Block> {
     let mut blocks = vec![];
+    let other = if is_pair(inspection) { "the first model" } else { "expected of new weights" };
     for (id, title, columns) in CHARTS {
         let Some(sheet) = inspection.sheet(id) else { continue };
         let mut series = vec![];
@@ -168,7 +183,7 @@ pub fn plots(inspection: &Inspection) -> Vec<Block> {
                 series.push(Series { name: (*column).into(), points });
             }
             if !expected.is_empty() {
-                series.push(Series { name: format!("{column}, expected of new weights"), points: expected });
+                series.push(Series { name: format!("{column}, {other}"), points: expected });
             }
         }
         if series.iter().any(|series| series.points.len() > 1) {
