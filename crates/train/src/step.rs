@@ -103,7 +103,11 @@ mod tests {
     fn the_norm_is_that_of_all_gradients_and_names_the_one_that_is_no_number() {
         let mut declared = Declarations::default();
         let vector = |len| (Layer::Vector { len }, Init::Constant(0.0));
-        for (name, (layer, init)) in [("a", vector(2)), ("b", vector(1)), ("frozen", vector(3))] {
+        // Larger than the parts that a table's norm is summed in.
+        let table = (Layer::Embedding { count: 4096, width: 8 }, Init::Constant(0.0));
+        for (name, (layer, init)) in
+            [("a", vector(2)), ("b", vector(1)), ("frozen", vector(3)), ("table", table)]
+        {
             declared.weight(name, layer, init, Origin::New);
         }
         // A safetensors file without tensors.
@@ -117,6 +121,15 @@ mod tests {
         grads.slot(id("b")).unwrap().copy_from_slice(&[6.0]);
         // 4 + 9 + 36 = 49.
         assert_eq!(norm(&params, &grads, 7).unwrap(), 7.0);
+        // 16 + 16 more, of the table's rows that were looked up: the last, and one in the middle.
+        for row in [4095u32, 2000] {
+            grads.rows(id("table"), &[row]).unwrap()[row as usize * 8 + 3] = 4.0;
+        }
+        assert_eq!(norm(&params, &grads, 7).unwrap(), 9.0);
+        grads.clear();
+        grads.slot(id("a")).unwrap()[0] = 2.0;
+        grads.slot(id("b")).unwrap()[0] = 0.0;
+        assert_eq!(norm(&params, &grads, 7).unwrap(), 2.0, "rows of an earlier step");
         for wrong in [f32::NAN, f32::INFINITY] {
             grads.slot(id("b")).unwrap()[0] = wrong;
             let found = norm(&params, &grads, 7);
