@@ -5,7 +5,7 @@
 - Logits and entropies of MiniLM on 32 sentences are those of `output_attentions`, to 1e-3.
 - MiniLM on 64 sentences takes less than 30 s on two threads and less than twice the model's memory.
 
-Usage: python tests/parity/inspect_report.py [new] [faults] [attention] [cost]     (default: all)
+Usage: python tests/parity/inspect_report.py [--only new|faults|attention|cost …]
 """
 
 import argparse
@@ -182,10 +182,10 @@ def main() -> None:
     """Runs the parts that are asked for."""
     parts = {"new": new, "faults": faults, "attention": attention, "cost": cost}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=list(parts), help="which parts")
+    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts), help="these parts alone")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    compare.finish(all([parts[part]() for part in parser.parse_args().parts or parts]))
+    compare.finish(all([parts[part]() for part in parser.parse_args().only]))
 
 
 if __name__ == "__main__":
