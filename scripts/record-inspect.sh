@@ -20,7 +20,9 @@ record() {
   "$program" inspect "$@" --output target/inspect-record --quiet >/dev/null
   rm -rf "$out"
   mkdir -p "$out"
-  cp target/inspect-record/*.csv target/inspect-record/report.md "$out/"
+  cp target/inspect-record/*.csv "$out/"
+  # Its tables are those of the CSV files, but for what the columns mean.
+  awk '/^The columns/ { legend = 1 } /^## / { legend = 0 } legend || !/^\|/' target/inspect-record/report.md >"$out/report.md"
   # Where the shared data lie says nothing about the model.
   sed -i "s|$shared|../shared|g" "$out/report.md"
   printf 'date: %s\nmachine: %s, %s cores, Linux\nxexp %s\n' "$(date -u +%F)" \
