@@ -108,6 +108,18 @@ struct Input {
 }
 
 impl Input {
+    /// What is to be measured with it.
+    fn data(&self, args: &Args) -> Data<'_> {
+        Data {
+            samples: &self.samples,
+            special: self.special.clone(),
+            batch: args.shared.batch_size.get(),
+            classes: self.classes,
+            lr: args.lr,
+            search: args.max_lr,
+        }
+    }
+
     fn read(folder: &Folder, data: &places::Data, args: &Args) -> Result<Self, Failure> {
         let mut declared = xexp_backbones::Declarations::default();
         let reading = xexp_backbones::families::Reading::Hidden;
@@ -146,14 +158,7 @@ fn classes(input: Option<&Input>, args: &Args) -> usize {
 /// A model's inspection, and the number of its blocks.
 fn inspected(folder: Folder, input: Option<&Input>, args: &Args) -> Result<(Inspection, usize), Failure> {
     let mut subject = Subject::open(folder, classes(input, args))?;
-    let data = input.map(|input| Data {
-        samples: &input.samples,
-        special: input.special.clone(),
-        batch: args.shared.batch_size.get(),
-        classes: input.classes,
-        lr: args.lr,
-        search: args.max_lr,
-    });
+    let data = input.map(|input| input.data(args));
     let layers = subject.structure().blocks.len();
     Ok((subject.inspect(data.as_ref())?, layers))
 }
@@ -180,14 +185,7 @@ fn against(
     let mut subject = Subject::open(folder, classes(input, args))?;
     let (changes, left) =
         compare::changes(&declared, (&checkpoints.0, &checkpoints.1), Some(subject.structure()))?;
-    let data = input.map(|input| Data {
-        samples: &input.samples,
-        special: input.special.clone(),
-        batch: args.shared.batch_size.get(),
-        classes: input.classes,
-        lr: args.lr,
-        search: args.max_lr,
-    });
+    let data = input.map(|input| input.data(args));
     let after = subject.inspect(data.as_ref())?;
     let pair = |sheet: &Sheet| before.sheet(sheet.id).map(|first| compare::beside(first, sheet, prefix));
     let mut facts = after.facts;
