@@ -45,6 +45,8 @@ mod networks;
 mod oracle;
 /// Completions and manual pages.
 mod pages;
+/// `--plan`: what a run will take.
+mod plan;
 /// `--precision bf16`.
 mod precision;
 /// Losses without labels: hidden words, imitation, and a student that begins as its teacher.
@@ -57,6 +59,8 @@ mod push;
 mod resume;
 /// `xexp predict` and `xexp evaluate` on a saved model.
 mod saved_model;
+/// `--seeds`: one recipe, several runs.
+mod seeds;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
 /// The image encoder.

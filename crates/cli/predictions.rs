@@ -35,6 +35,20 @@ pub fn table(data: &Dataset, scored: &Scored, names: &[String]) -> Result<String
     Ok(table.csv())
 }
 
+/// A column of a folder's `predictions.csv`, of whatever task.
+///
+/// # Errors
+/// A folder without it, or a table without the column.
+pub fn column(folder: &Path, name: &str) -> Result<Vec<String>, Failure> {
+    let path = folder.join(FILE);
+    let refuse = || Failure::input(format!("{}: expected a table with the column {name}", path.display()));
+    let mut reader = ReaderBuilder::new().from_path(&path).map_err(|error| refuse().because(&error))?;
+    let header = reader.headers().map_err(|error| refuse().because(&error))?;
+    let place = header.iter().position(|found| found == name).ok_or_else(refuse)?;
+    let records = reader.records().map(|record| record.map_err(|error| refuse().because(&error)));
+    records.map(|record| Ok(record?.get(place).unwrap_or_default().to_string())).collect()
+}
+
 /// What a folder's `predictions.csv` says.
 pub struct Predictions {
     /// Ids of the examples.

@@ -131,6 +131,12 @@ pub enum Error {
         /// The first such weight.
         weight: String,
     },
+    /// Tensors that make no file.
+    #[error("safetensors: {reason}")]
+    Serialize {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// An initializer that cannot be drawn.
     #[error(transparent)]
     Init(#[from] xexp_init::Error),

@@ -83,8 +83,8 @@ impl Memory {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let bytes = |name| field(text, name)?.strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024);
-        Some(Self { total_bytes: bytes("MemTotal")?, available_bytes: bytes("MemAvailable")? })
+        let (total, available) = (kilobytes(text, "MemTotal")?, kilobytes(text, "MemAvailable")?);
+        Some(Self { total_bytes: total, available_bytes: available })
     }
 }
 
@@ -93,6 +93,31 @@ impl fmt::Display for Memory {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         write!(f, "{:.1} GiB free of {:.1} GiB", gib(self.available_bytes), gib(self.total_bytes))
     }
+}
+
+/// Memory that this process has, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resident {
+    /// Now.
+    pub now: u64,
+    /// At most so far.
+    pub peak: u64,
+}
+
+impl Resident {
+    /// Where `/proc/self/status` tells.
+    pub fn of_this_process() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/self/status").ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self { now: kilobytes(text, "VmRSS")?, peak: kilobytes(text, "VmHWM")? })
+    }
+}
+
+/// The bytes of a line in kB.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    field(text, name)?.strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The value of the first `name : value` line.
@@ -113,5 +138,7 @@ mod tests {
         let expected = Memory { total_bytes: 16_777_216_000, available_bytes: 8_388_608_000 };
         assert_eq!(Memory::parse(text), Some(expected));
         assert_eq!(Memory::parse("MemTotal: lots\n"), None);
+        let status = "VmHWM:\t    3000 kB\nVmRSS:\t    2000 kB\n";
+        assert_eq!(Resident::parse(status), Some(Resident { now: 2_048_000, peak: 3_072_000 }));
     }
 }

@@ -25,6 +25,17 @@ pub struct Args {
     #[arg(long, env = "XEXP_RESUME")]
     pub resume: bool,
 
+    /// Trains so many models, with the seeds from --seed on, each in a folder of the output, and reports means with intervals;
+    /// a seed whose model says the same of every example is named.
+    #[arg(long, env = "XEXP_SEEDS", value_name = "N", default_value = "1", conflicts_with = "push")]
+    pub seeds: NonZeroU32,
+
+    /// Measures a typical and the longest step, prints the time, memory and disk that the run will take, and ends without
+    /// writing anything.
+    #[arg(long, env = "XEXP_PLAN", conflicts_with_all = ["resume", "push"])]
+    #[serde(skip)]
+    pub plan: bool,
+
     /// Uploads the finished model to the Hugging Face Hub, to ORG/NAME, ORG/NAME@BRANCH, or NAME below the user's own name;
     /// what is missing there is made, as a private repository. With --resume a finished run is uploaded as it is.
     #[arg(long, env = "XEXP_PUSH", value_name = "ORG/NAME")]

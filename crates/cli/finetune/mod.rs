@@ -4,6 +4,7 @@ mod args;
 mod calibration;
 mod data;
 mod errors;
+mod forecast;
 mod head;
 mod layers;
 mod lora;
@@ -13,6 +14,7 @@ mod push;
 mod report;
 mod results;
 mod save;
+mod seeds;
 mod trainer_state;
 mod training;
 
@@ -70,20 +72,48 @@ const TEXT_SET: &str = "bundled:shop-requests";
 /// The same for an image model.
 const IMAGE_SET: &str = "bundled:symbols";
 
+/// How a run ended.
+enum Ended {
+    /// Its results are written.
+    Finished(Box<(Plan, Results)>),
+    /// A signal came first.
+    Interrupted,
+    /// It was only planned.
+    Planned,
+}
+
 /// Fine-tunes a model as the arguments say.
 ///
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.seeds.get() > 1 && !args.plan {
+        return seeds::run(args, args.seeds.get());
+    }
+    if let (true, false, Some(output)) = (args.resume, args.shared.overwrite, args.shared.output.as_deref()) {
+        let output = Path::new(output);
+        if let (Some(to), true) = (push::destination(args)?, output.join("results.json").is_file()) {
+            return push::again(args, &to, output);
+        }
+    }
+    match one(args)? {
+        Ended::Planned => Ok(Exit::Done),
+        Ended::Interrupted => Ok(Exit::Interrupted),
+        Ended::Finished(finished) => {
+            let (plan, results) = *finished;
+            results.print(args.shared.format, &plan.output)?;
+            plan.to
+                .as_ref()
+                .map_or(Ok(Exit::Done), |to| push::upload(args, to, &plan.output, &signals::watch()?))
+        }
+    }
+}
+
+/// A single run.
+fn one(args: &Args) -> Result<Ended, Failure> {
     let existing = output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
     // Nobody should train for an hour to learn that a token is missing.
     let to = push::destination(args)?;
-    if let (Some(to), Existing::Resume, Some(output)) = (&to, existing, args.shared.output.as_deref()) {
-        let output = Path::new(output);
-        if output.join("results.json").is_file() {
-            return push::again(args, to, output);
-        }
-    }
     let mut plan = plan(args, to)?;
     // Not before the model is here: a signal ends a download at once, and the next run goes on with it.
     let stop = signals::watch()?;
@@ -108,7 +138,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         augmentable(args, &folder)?;
     }
     image_size::agree(&mut folder, args.shared.quiet)?;
-    fit(args, &plan, &folder, existing, &stop)
+    fit(args, plan, &folder, existing, &stop)
 }
 
 /// Whether the strategy trains only what has gradients.
@@ -180,11 +210,11 @@ fn subject(args: &Args) -> Result<(places::Model, places::Data), Failure> {
 /// The journey: data, receipt, model, head plan, training, scores, files.
 fn fit(
     args: &Args,
-    plan: &Plan,
+    plan: Plan,
     folder: &Folder,
     existing: Existing,
     stop: &AtomicBool,
-) -> Result<Exit, Failure> {
+) -> Result<Ended, Failure> {
     let say = |text: &dyn std::fmt::Display| {
         if !args.shared.quiet {
             eprintln!("{text}");
@@ -194,7 +224,7 @@ fn fit(
     // The images that the backbone takes are known from its declaration alone.
     let mut declared = Declarations::default();
     let image = folder.family.declare(&folder.config, &mut declared, Reading::Hidden)?.image();
-    let examples = Examples::read(args, plan, folder, image)?;
+    let examples = Examples::read(args, &plan, folder, image)?;
     say(&examples.receipt);
     let classes = examples.labels.names().len();
     let (mut classifier, load) = match args.training.backbone {
@@ -208,6 +238,10 @@ fn fit(
     layers::begin(args, &mut classifier)?;
     let head = head::plan(args, &mut classifier, &examples.train.samples)?;
     say(&head);
+    if args.plan {
+        forecast::show(args, &plan, &classifier, &examples)?;
+        return Ok(Ended::Planned);
+    }
 
     let subject = save::Subject { folder, adapted: adapted.as_ref() };
     output::prepare(&plan.output, existing)?;
@@ -215,13 +249,13 @@ fn fit(
     // A folder with results.json is a finished run, which this one is not yet.
     provenance::remove(&plan.output.join("results.json"))?;
     // A run with a checkpoint has these files, and may yet be refused for being another than this.
-    if existing != Existing::Resume || !save::has_checkpoint(plan)? {
+    if existing != Existing::Resume || !save::has_checkpoint(&plan)? {
         write("data.json", stdout::json(&examples.receipt)?)?;
         write("head.json", stdout::json(&head)?)?;
     }
 
-    let Some(trained) = training::train(args, plan, &subject, &mut classifier, &examples, stop)? else {
-        return Ok(Exit::Interrupted);
+    let Some(trained) = training::train(args, &plan, &subject, &mut classifier, &examples, stop)? else {
+        return Ok(Ended::Interrupted);
     };
 
     args.save_dtype.stored().round(&classifier.params, lora::extent(args))?;
@@ -230,7 +264,7 @@ fn fit(
     };
     let interrupted = || {
         eprintln!("interrupted while scoring: --resume goes on from the last checkpoint, or the beginning");
-        Ok(Exit::Interrupted)
+        Ok(Ended::Interrupted)
     };
     let Some(valid) = score(&examples.valid, "valid")? else { return interrupted() };
     let test = match &examples.test {
@@ -247,17 +281,13 @@ fn fit(
     };
     let wrong = errors::most_confident(data, scored, examples.labels.names())?;
     write(predictions::FILE, predictions::table(data, scored, examples.labels.names())?)?;
-    let sha256 = save::model(args, plan, &subject, &classifier, &examples)?;
+    let sha256 = save::model(args, &plan, &subject, &classifier, &examples)?;
     let scores = (valid.scores, test.map(|test| test.scores), calibration);
-    let results = Results::new(args, plan, &examples, &head, &trained, scores, sha256)
+    let results = Results::new(args, &plan, &examples, &head, &trained, scores, sha256)
         .with_adapters(adapted.as_ref().map(|adapted| adapted.adapters.clone()));
-    save::reports(args, plan, (folder.family, &load), &head, &examples, (&results, wrong))?;
+    save::reports(args, &plan, (folder.family, &load), &head, &examples, (&results, wrong))?;
     // Written last: a folder with results.json is a finished run.
     write("results.json", stdout::json(&results)?)?;
-    save::clear_checkpoints(plan)?;
-    results.print(args.shared.format, &plan.output)?;
-    match &plan.to {
-        Some(to) => push::upload(args, to, &plan.output, stop),
-        None => Ok(Exit::Done),
-    }
+    save::clear_checkpoints(&plan)?;
+    Ok(Ended::Finished(Box::new((plan, results))))
 }

@@ -97,7 +97,8 @@ pub fn freeze(args: &Args, classifier: &mut Classifier) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(args: &Args, plan: &Plan) -> Settings {
+/// The settings of the steps, as flags, model and strategy give them.
+pub fn settings(args: &Args, plan: &Plan) -> Settings {
     let t = &args.training;
     let usual = match &plan.model {
         places::Model::Bundled(model) => model.recipe,

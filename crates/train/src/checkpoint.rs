@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use xexp_backbones::Params;
-use xexp_backbones::checkpoint::{Checkpoint, Extent, Stored, serialize_extent};
+use xexp_backbones::checkpoint::{
+    Checkpoint, Extent, Format, Stored, Tensors, extent_tensors, serialize_extent,
+};
 use xexp_report::atomic;
 
 /// Version of `xexp_state.json`.
@@ -126,18 +128,22 @@ impl Checkpoints {
         progress: &Progress,
         (best, average): (Option<&[u8]>, Option<&Average>),
     ) -> Result<()> {
-        atomic::write(folder.join(self.extent.file()), self.weights(params)?)?;
+        let weights = extent_tensors(params, self.extent, Stored::F32)?;
+        atomic::write_with(folder.join(self.extent.file()), |out| weights.write_to(out))?;
         if let Some(best) = best {
             atomic::write(folder.join("best.safetensors"), best)?;
         }
         if let Some(average) = average {
-            let tensors = average.by_name(params).map(|(name, values)| (name.to_string(), values));
-            atomic::write(folder.join(AVERAGE), safetensors(tensors)?)?;
+            let averages = average.by_name(params).map(|(name, values)| (name.to_string(), values));
+            write_vectors(&folder.join(AVERAGE), averages)?;
         }
         for (name, content) in &self.companions {
             atomic::write(folder.join(name), content)?;
         }
-        atomic::write(folder.join("xexp_state.safetensors"), moments(params, optimizer)?)?;
+        let moments = optimizer.moments(params);
+        let moments = moments
+            .flat_map(|(name, of)| [(format!("m.{name}"), &of.m[..]), (format!("v.{name}"), &of.v[..])]);
+        write_vectors(&folder.join("xexp_state.safetensors"), moments)?;
         let state = State { version: VERSION, progress: progress.clone(), identity: self.identity.clone() };
         let text = serde_json::to_string_pretty(&state).map_err(|e| broken(folder, &e))?;
         Ok(atomic::write(folder.join("xexp_state.json"), text)?)
@@ -224,25 +230,13 @@ impl Checkpoints {
     }
 }
 
-/// The moments as the bytes of a safetensors file.
-fn moments(params: &Params, optimizer: &Optimizer) -> Result<Vec<u8>> {
-    let of = optimizer.moments(params);
-    safetensors(
-        of.flat_map(|(name, of)| [(format!("m.{name}"), &of.m[..]), (format!("v.{name}"), &of.v[..])]),
-    )
-}
-
-/// Vectors as the bytes of a safetensors file.
-fn safetensors<'a>(tensors: impl Iterator<Item = (String, &'a [f32])>) -> Result<Vec<u8>> {
-    let raw = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let tensors: Vec<(String, Vec<u8>)> = tensors.map(|(name, values)| (name, raw(values))).collect();
-    let views = tensors.iter().map(|(name, raw)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![raw.len() / 4], raw);
-        view.map(|view| (name.as_str(), view))
-    });
-    let bytes =
-        views.collect::<std::result::Result<Vec<_>, _>>().and_then(|v| safetensors::serialize(v, None));
-    bytes.map_err(|e| broken(Path::new("xexp_state.safetensors"), &e))
+/// Writes vectors as a safetensors file.
+fn write_vectors<'a>(path: &Path, vectors: impl Iterator<Item = (String, &'a [f32])>) -> Result<()> {
+    let mut tensors = Tensors::default();
+    for (name, values) in vectors {
+        tensors.push(name, Format::Float(Stored::F32), vec![values.len()], values);
+    }
+    Ok(atomic::write_with(path, |out| tensors.write_to(out))?)
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -123,8 +123,8 @@ impl Run<'_> {
         if let (None, Some(average)) = (&state.best, &mut state.average) {
             average.swap(self.objective.params())?;
         }
-        if let Some(best) = &state.best {
-            let best = Checkpoint::from_bytes("best.safetensors".as_ref(), best.clone())?;
+        if let Some(best) = state.best.take() {
+            let best = Checkpoint::from_bytes("best.safetensors".as_ref(), best)?;
             self.checkpoints.restore(self.objective.params(), &best)?;
         }
         Ok(Outcome::Finished { steps, best_step: state.progress.best.map_or(steps, |b| b.0) })

@@ -1,10 +1,9 @@
 //! Writing weights as safetensors.
 
 use super::Extent;
+use super::stream::{Format, Tensors};
 use crate::{Params, Result, Weight};
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, TensorView};
-use std::collections::HashMap;
 use xexp_init::Layer;
 use xexp_kernels::values;
 
@@ -47,18 +46,6 @@ impl Stored {
         }
         Ok(())
     }
-
-    fn bytes(self, values: &[f32]) -> (Dtype, Vec<u8>) {
-        match self {
-            Stored::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Stored::F16 => {
-                (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
-            }
-            Stored::Bf16 => {
-                (Dtype::BF16, values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect())
-            }
-        }
-    }
 }
 
 /// All weights as the bytes of a safetensors file: sorted by name, `f32`, with the metadata `format: pt` without
@@ -76,7 +63,7 @@ pub fn serialize(params: &Params) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`serialize`].
 pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
-    write(params, stored, |weight| wanted(&weight.name).then(|| weight.name.clone()))
+    tensors(params, stored, |weight| wanted(&weight.name).then(|| weight.name.clone()))?.bytes()
 }
 
 /// [`serialize`] of a file of this extent, in another number format.
@@ -84,27 +71,28 @@ pub fn serialize_as(params: &Params, stored: Stored, wanted: impl Fn(&str) -> bo
 /// # Errors
 /// As [`serialize`].
 pub fn serialize_extent(params: &Params, extent: Extent, stored: Stored) -> Result<Vec<u8>> {
-    write(params, stored, |weight| extent.key(weight))
+    extent_tensors(params, extent, stored)?.bytes()
 }
 
-fn write(params: &Params, stored: Stored, key: impl Fn(&Weight) -> Option<String>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(params.len());
+/// What [`serialize_extent`] makes bytes of, to be written without them.
+///
+/// # Errors
+/// As [`serialize`].
+pub fn extent_tensors(params: &Params, extent: Extent, stored: Stored) -> Result<Tensors<'_>> {
+    tensors(params, stored, |weight| extent.key(weight))
+}
+
+fn tensors(params: &Params, stored: Stored, key: impl Fn(&Weight) -> Option<String>) -> Result<Tensors<'_>> {
+    let mut tensors = Tensors::of_weights();
     for (_, weight) in params.by_name() {
         let Some(name) = key(weight) else { continue };
-        let numbers = values(&weight.var)?;
-        let (dtype, raw) = match weight.layer {
-            Layer::Count => (Dtype::I64, numbers.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect()),
-            _ => stored.bytes(&numbers),
+        let format = match weight.layer {
+            Layer::Count => Format::Count,
+            _ => Format::Float(stored),
         };
-        bytes.push((name, dtype, weight.var.dims().to_vec(), raw));
+        tensors.push(name, format, weight.var.dims().to_vec(), values(&weight.var)?);
     }
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, dtype, shape, raw) in &bytes {
-        let view = TensorView::new(*dtype, shape.clone(), raw).map_err(candle_core::Error::from)?;
-        views.push((name, view));
-    }
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    Ok(safetensors::serialize(views, Some(metadata)).map_err(candle_core::Error::from)?)
+    Ok(tensors)
 }
 
 #[cfg(test)]
@@ -112,6 +100,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
     use crate::{Declarations, Origin, Seed};
+    use safetensors::Dtype;
     use xexp_init::Init;
 
     #[test]

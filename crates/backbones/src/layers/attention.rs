@@ -3,9 +3,9 @@
 use crate::layers::{Linear, first_rows};
 use crate::{Attended, Grads, Input, Params, Pass, Result, WeightId};
 use std::sync::Arc;
-use xexp_kernels::Buffer;
-use xexp_kernels::attention::{Attention, Queries};
+use xexp_kernels::attention::{Attention, KeyValue, Mask, Queries};
 use xexp_kernels::linear::{Columns, GradColumns};
+use xexp_kernels::{Buffer, Precision};
 
 /// Queries, keys and values from `x`, attention head by head, and the projection of the heads' outputs.
 #[derive(Clone)]
@@ -50,6 +50,9 @@ impl SelfAttention {
         queries: Queries,
         pass: &mut Pass<'_>,
     ) -> Result<(Buffer, SelfAttentionTape)> {
+        if self.spares_keys(params, queries, pass) {
+            return self.sole(params, x, input, pass);
+        }
         let (tokens, width) = (input.tokens(), self.query.output);
         let mut qkv = pass.buffer(tokens * 3 * width);
         let mut project = |third: usize, projection: &Linear| {
@@ -96,6 +99,41 @@ impl SelfAttention {
         self.output.forward(params, &context, &mut y, pass)?;
         self.output.show(&context, &y, pass);
         Ok((y, SelfAttentionTape { x: x.clone(), first, qkv, context }))
+    }
+
+    /// Whether keys and values need not be made: one query a sequence asks, and nobody wants to see them or their gradients.
+    fn spares_keys(&self, params: &Params, queries: Queries, pass: &Pass<'_>) -> bool {
+        let plain = |projection: &Linear| {
+            params.adapter(projection.weight).is_none()
+                && params.weight(projection.weight).precision == Precision::F32
+        };
+        let law = &self.law;
+        queries == Queries::First
+            && !(pass.trains() || pass.tap.is_some())
+            && (law.mask == Mask::Full && law.kv_heads == law.heads)
+            && (plain(&self.key) && plain(&self.value))
+    }
+
+    /// [`SelfAttention::forward`] of first tokens, without keys and values; no backward pass can follow.
+    fn sole(
+        &self,
+        params: &Params,
+        x: &Arc<Buffer>,
+        input: &Input,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Buffer, SelfAttentionTape)> {
+        let inner = input.batch() * self.query.output;
+        let first = first_rows::take(x, self.query.input, input, pass.pool);
+        let (mut q, mut context) = (pass.buffer(inner), pass.buffer(inner));
+        self.query.forward(params, &first, &mut q, pass)?;
+        let (key, value) = (params.values(self.key.weight)?, params.values(self.value.weight)?);
+        let bias = self.value.bias.map(|bias| params.values(bias)).transpose()?;
+        let of = KeyValue { key: &key, value: &value, value_bias: bias.as_deref() };
+        self.law.sole(&q, x, of, &input.offsets, &mut context, pass.pool);
+        let mut y = pass.buffer(input.batch() * self.output.output);
+        self.output.forward(params, &context, &mut y, pass)?;
+        let qkv = pass.buffer(0);
+        Ok((y, SelfAttentionTape { x: x.clone(), first: Some(first), qkv, context }))
     }
 
     /// Writes (or adds, with `accumulate`) the gradient of `x` to `dx`, which has the rows of all tokens.

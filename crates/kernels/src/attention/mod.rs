@@ -13,10 +13,12 @@
 mod logits;
 mod place;
 mod softmax;
+mod sole;
 
 pub use self::logits::LogitRow;
 use self::place::{Place, Scratch};
 pub(crate) use self::softmax::softmax;
+pub use self::sole::KeyValue;
 use crate::Dropout;
 use crate::product::{Threads, View, multiply_into};
 use rayon::prelude::*;

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::*;
+use crate::Pool;
 use candle_core::{D, Device, IndexOp, Tensor, Var};
 
 fn wave(n: usize, k: f32) -> Vec<f32> {
@@ -183,6 +184,55 @@ fn first_queries_alone_are_what_they_are_among_all() {
                 assert!(if asks { near(ours, theirs) } else { ours[..width].iter().all(|v| v.is_nan()) });
             }
             assert!(near(&ours.2, &theirs.2), "{mask:?}: bias");
+        }
+    }
+}
+
+#[test]
+fn sole_queries_have_the_contexts_that_projected_keys_and_values_give() {
+    let (heads, head_width, width) = (3, 4, 10);
+    let (inner, offsets) = (heads * head_width, [0, 1, 8, 308, 310]);
+    let tokens = offsets[4];
+    let x = wave(tokens * width, 0.37);
+    let [wq, wk, wv] = [0.11, 0.23, 0.41].map(|step| wave(inner * width, step));
+    let [bk, bv] = [0.7, 0.9].map(|step| wave(inner, step));
+    for value_bias in [None, Some(&bv[..])] {
+        let law = Attention {
+            heads,
+            kv_heads: heads,
+            head_width,
+            scale: 0.5,
+            mask: Mask::Full,
+            queries: Queries::First,
+        };
+        // All of it in double precision, by the definition: keys and values of every token.
+        let dot = |w: &[f32], t: usize, row: usize| -> f64 {
+            (0..width).map(|i| f64::from(w[row * width + i]) * f64::from(x[t * width + i])).sum()
+        };
+        let q: Vec<f32> = (0..4)
+            .flat_map(|s| (0..inner).map(move |row| (s, row)))
+            .map(|(s, row)| dot(&wq, offsets[s], row) as f32)
+            .collect();
+        let mut found = vec![f32::NAN; 4 * inner];
+        let of = KeyValue { key: &wk, value: &wv, value_bias };
+        law.sole(&q, &x, of, &offsets, &mut found, &Pool::default());
+        for (s, h) in (0..4).flat_map(|s| (0..heads).map(move |h| (s, h))) {
+            let q = &q[s * inner + h * head_width..][..head_width];
+            let logit = |t: usize| -> f64 {
+                let key = |j: usize| dot(&wk, t, h * head_width + j) + f64::from(bk[h * head_width + j]);
+                0.5 * q.iter().enumerate().map(|(j, q)| f64::from(*q) * key(j)).sum::<f64>()
+            };
+            let weights: Vec<f64> = (offsets[s]..offsets[s + 1]).map(|t| logit(t).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            for j in 0..head_width {
+                let row = h * head_width + j;
+                let bias = value_bias.map_or(0.0, |bias| f64::from(bias[row]));
+                let terms = (offsets[s]..).zip(&weights).map(|(t, w)| w / sum * dot(&wv, t, row));
+                let expected = terms.sum::<f64>() + bias;
+                // Logits up to some 20, whose rounding (20 · 2⁻²⁴ · a few) is the context's relative error; contexts up to 6.
+                let off = (f64::from(found[s * inner + row]) - expected).abs();
+                assert!(off < 5e-5, "sequence {s}, head {h}, {j}: {off}");
+            }
         }
     }
 }
