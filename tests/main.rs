@@ -59,5 +59,7 @@ mod resume;
 mod saved_model;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
+/// Values, several labels, and how classes count.
+mod tasks;
 /// The image encoder.
 mod vision;

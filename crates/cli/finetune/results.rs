@@ -1,11 +1,11 @@
 //! `results.json`, and what is printed at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use xexp_heads::HeadPlan;
-use xexp_train::metrics::Scores;
+use xexp_heads::{HeadPlan, Uninformed};
 
 use super::args::Strategy;
 use super::calibration::Calibration;
@@ -15,6 +15,7 @@ use super::training::Trained;
 use super::{Args, Plan};
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::scoring::Scores;
 use crate::stdout;
 
 /// The figures of a finished run.
@@ -45,8 +46,12 @@ pub struct Results {
     /// Scores on the test examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Scores>,
-    /// How sure the model is, and how sure it should be.
-    pub calibration: Calibration,
+    /// How sure the model is, and how sure it should be; of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// From which probability on each label applies, as tuned on the validation examples; of a multi-label task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<BTreeMap<String, f64>>,
     /// How the head began.
     pub head: Head,
     /// The adapters, where these were trained.
@@ -75,8 +80,9 @@ pub struct Head {
     pub predicted_initial_loss: Option<f64>,
     /// Of the head as drawn.
     pub initial_loss: f64,
-    /// Cross-entropy of equal logits.
-    pub ln_classes: f64,
+    /// Loss of a head that knows nothing.
+    #[serde(flatten)]
+    pub uninformed: Uninformed,
 }
 
 impl Results {
@@ -87,11 +93,11 @@ impl Results {
         examples: &Examples,
         head: &HeadPlan,
         trained: &Trained,
-        (valid, test, calibration): (Scores, Option<Scores>, Calibration),
+        (valid, test, calibration): (Scores, Option<Scores>, Option<Calibration>),
         weights_sha256: String,
     ) -> Self {
         Results {
-            task: "single_label_classification",
+            task: examples.labels.task().problem_type(),
             strategy: args.training.strategy,
             train_examples: examples.train.samples.len(),
             epochs: trained.epochs,
@@ -104,6 +110,7 @@ impl Results {
             valid,
             test,
             calibration,
+            thresholds: None,
             head: Head {
                 init: head.init.clone(),
                 std: head.std,
@@ -111,7 +118,7 @@ impl Results {
                 measured_logit_variance: head.measured_logit_variance,
                 predicted_initial_loss: head.predicted.initial_loss,
                 initial_loss: head.initial_loss,
-                ln_classes: head.ln_classes,
+                uninformed: head.uninformed,
             },
             lora: None,
             device: plan.device.to_string(),
@@ -123,6 +130,11 @@ impl Results {
     /// The same of a run that trained adapters.
     pub fn with_adapters(self, lora: Option<Adapters>) -> Self {
         Results { lora, ..self }
+    }
+
+    /// The same with tuned thresholds.
+    pub fn with_thresholds(self, thresholds: Option<BTreeMap<String, f64>>) -> Self {
+        Results { thresholds, ..self }
     }
 
     /// Prints the results: for people a few lines, for programs the very object of `results.json`.
