@@ -20,7 +20,7 @@ fn rows(split: &str) -> Vec<(String, String)> {
     let bytes = TEXTS[0].split(split).unwrap();
     let source = xexp_data::Source { format: Some(xexp_data::Format::Csv), ..xexp_data::Source::new(split) };
     let data = xexp_data::read_bytes(&source, bytes, true).unwrap();
-    data.examples.into_iter().map(|e| (e.text, e.label.unwrap())).collect()
+    data.examples.into_iter().map(|e| (e.text.clone(), e.class().unwrap().to_string())).collect()
 }
 
 /// Lower-case words, and pairs of neighbours.

@@ -28,6 +28,8 @@ fn a_run_leaves_all_that_is_promised_and_says_the_same_on_stdout() {
         "metrics.csv",
         "model.safetensors",
         "report.html",
+        "results.md",
+        "results.tex",
         "results.json",
         "run.json",
         "special_tokens_map.json",

@@ -38,7 +38,8 @@ pub fn samples() -> Vec<Sample> {
 }
 
 pub fn packed(samples: &[Sample]) -> (Input, Vec<u32>) {
-    xexp_train::pack(samples.iter()).unwrap()
+    let (input, _) = xexp_train::pack(samples.iter()).unwrap();
+    (input, samples.iter().map(|sample| sample.target.class().unwrap()).collect())
 }
 
 /// Mean cross-entropy in double precision, and its gradient with respect to the logits.

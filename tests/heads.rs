@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use xexp_backbones::Seed;
-use xexp_heads::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, HeadPlan, Moments};
+use xexp_heads::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, HeadPlan, Moments, Truth};
 use xexp_kernels::Pool;
-use xexp_train::predict;
-use xexp_train::probe::{self, ProbeSettings};
+use xexp_train::probe::{self, Lesson, ProbeSettings};
+use xexp_train::{Counting, predict, truth};
 
 use crate::gradients::{classifier, samples};
 use crate::support::tiny_bert::WIDTH;
@@ -22,7 +22,7 @@ fn averages(init: HeadInit, scale: f64) -> [(f64, f64); 2] {
     let (mut classifier, pool, draws) = (classifier(0.1), Pool::default(), 400);
     let features = features(&classifier);
     let moments = Moments::of(&features.values, WIDTH);
-    let labels: Vec<u32> = samples().iter().map(|sample| sample.label).collect();
+    let labels = truth(samples().iter()).unwrap();
     let mut sums = [(0.0, 0.0); 2];
     for draw in 0..draws {
         let std = classifier.initialize(init, scale, Some(&moments), Seed(draw)).unwrap();
@@ -92,8 +92,10 @@ fn probed(distance: f64, lr: Option<f64>) -> (f64, Vec<f64>) {
         Ok(())
     };
     let stop = AtomicBool::new(false);
-    let sets = ((&train, &labels[..]), (&valid, &valid_labels[..]));
-    probe::fit(&mut classifier, sets.0, sets.1, &settings, &stop, &mut heard).unwrap().unwrap();
+    let (labels, valid_labels) = (Truth::Classes(labels), Truth::Classes(valid_labels));
+    let (train, valid, counting) = ((&train, &labels), (&valid, &valid_labels), &Counting::default());
+    let lesson = Lesson { train, valid, counting };
+    probe::fit(&mut classifier, lesson, &settings, &stop, &mut heard).unwrap().unwrap();
     let logits = classifier.logits(&test.values, &Pool::default()).unwrap();
     let hit = |(row, label): (&[f32], &u32)| row.iter().all(|z| *z <= row[*label as usize]);
     let hits = logits.chunks(CLASSES).zip(&test_labels).filter(|pair| hit(*pair)).count();

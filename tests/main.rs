@@ -63,5 +63,7 @@ mod saved_model;
 mod seeds;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
+/// Values, several labels, and how classes count.
+mod tasks;
 /// The image encoder.
 mod vision;

@@ -40,7 +40,7 @@ fn samples() -> Vec<Sample> {
 #[test]
 fn gradients_are_the_slopes_of_the_loss_with_and_without_dropout() {
     for dropout in [0.0, 0.2] {
-        let (classifier, batch) = (classifier(dropout), pack(samples().iter()).unwrap());
+        let (classifier, batch) = (classifier(dropout), packed(&samples()));
         let grads = gradients(&classifier, &batch, TRAIN);
         let steepest = slopes::check(&classifier.params, &grads, || loss(&classifier, &batch, TRAIN));
         assert_eq!(steepest.len(), classifier.params.len());
@@ -54,7 +54,7 @@ fn gradients_are_the_slopes_of_the_loss_with_and_without_dropout() {
 
 #[test]
 fn frozen_layers_have_no_gradient_and_change_none_of_the_others() {
-    let (mut classifier, batch) = (classifier(0.1), pack(samples().iter()).unwrap());
+    let (mut classifier, batch) = (classifier(0.1), packed(&samples()));
     let whole = gradients(&classifier, &batch, TRAIN);
     assert!(classifier.params.iter().all(|(id, _)| norm(whole.get(id).unwrap()) > 0.0));
     type Choice = fn(&str) -> bool;

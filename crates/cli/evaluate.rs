@@ -2,15 +2,16 @@
 
 use clap::ValueHint;
 use serde::Serialize;
-use xexp_data::{Augment, Labels, Receipt, SplitInput};
+use xexp_data::{Augment, Receipt, SplitInput, Task};
 use xexp_report::atomic;
 
 use crate::args::{Format, Reading, Shared};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::reading::Wanted;
 use crate::saved::{Job, Model};
 use crate::stdout::{self, json};
-use crate::{predictions, scoring, signals};
+use crate::{predictions, scoring, signals, thresholds};
 
 /// The arguments of `xexp evaluate`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -35,9 +36,12 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--data", args.data.as_deref())?;
     let stop = signals::watch()?;
-    let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
-    let data = encoder.read(&job.data, &args.reading, true)?;
-    let labels = Labels::from_names(names.clone())?;
+    let Model { classifier, labels, mut encoder } = job.open(&args.shared, &args.reading)?;
+    let data = encoder.read(&job.data, &args.reading, Wanted::Labels(Some(labels.task())))?;
+    let tuned = match (labels.task(), job.folder()) {
+        (Task::MultiLabel, Some(folder)) => thresholds::read(folder, labels.names())?,
+        _ => None,
+    };
     let prepared = encoder.prepare(&data, Augment::default())?;
     let split = SplitInput { name: "test", data: &data, encoded: prepared.encoded.as_deref() };
     let receipt = Receipt::new(&[split], Some(&labels), encoder.max_length())?;
@@ -45,20 +49,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         eprintln!("{receipt}");
     }
     let samples = prepared.labelled(&data, &labels)?;
-    let scored = scoring::score(&classifier, &samples, &names, &args.shared, "test", &stop)?;
-    let Some(scored) = scored else { return Ok(Exit::Interrupted) };
+    let logits = scoring::logits(&classifier, &samples, &args.shared, "test", &stop)?;
+    let Some(logits) = logits else { return Ok(Exit::Interrupted) };
+    let scored = scoring::score(logits, &samples, &labels, tuned.as_deref(), (args.shared.seed, "test"))?;
     let scores = &scored.scores;
     let object = json(scores)?;
     if let Some(folder) = &job.output {
         atomic::write(folder.join("data.json"), crate::stdout::json(&receipt)?)?;
-        atomic::write(folder.join(predictions::FILE), predictions::table(&data, &scored, &names)?)?;
+        atomic::write(folder.join(predictions::FILE), predictions::table(&data, &scored, &labels)?)?;
         atomic::write(folder.join("results.json"), &object)?;
     }
     match args.shared.format {
         Format::Json => stdout::write(object.as_bytes())?,
         Format::Text => {
-            let text = format!("{}\n{}", scores.table()?.markdown(), scores.class_table()?.markdown());
-            stdout::write(text.as_bytes())?;
+            let tables = [Some(scores.table()?), scores.class_table()?];
+            let text: Vec<String> = tables.into_iter().flatten().map(|table| table.markdown()).collect();
+            stdout::write(text.join("\n").as_bytes())?;
         }
     }
     Ok(Exit::Done)

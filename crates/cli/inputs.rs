@@ -8,14 +8,14 @@ use xexp_backbones::config::LARGEST;
 use xexp_backbones::families::Modality;
 use xexp_backbones::folder::Folder;
 use xexp_backbones::layers::ImageShape;
-use xexp_data::{Augment, Dataset, Encoded, Example, Labels, Preprocessor, Tokenizer, Viewer};
-use xexp_train::{Content, Sample};
+use xexp_data::{Augment, Dataset, Encoded, Example, Labels, Preprocessor, Task, Tokenizer, Viewer};
+use xexp_train::{Content, Sample, Target};
 
 use crate::args::{Reading, Shared};
 use crate::failure::Failure;
 use crate::photo::Photo;
 use crate::places::Data;
-use crate::reading::read;
+use crate::reading::{Wanted, read};
 
 /// Most tokens kept of a text where nothing is said and the model could take more.
 const DEFAULT_MAX_LENGTH: usize = 256;
@@ -37,7 +37,7 @@ pub struct TextEncoder {
     pub max_length: usize,
 }
 
-/// The samples of a dataset, in its order, under label 0 until [`Prepared::labelled`].
+/// The samples of a dataset, in its order, of class 0 until [`Prepared::labelled`].
 pub struct Prepared {
     /// The samples.
     pub samples: Vec<Sample>,
@@ -106,11 +106,11 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`read`].
-    pub fn read(&mut self, place: &Data, reading: &Reading, labelled: bool) -> Result<Dataset, Failure> {
+    pub fn read(&mut self, place: &Data, reading: &Reading, wanted: Wanted) -> Result<Dataset, Failure> {
         match self {
             Encoder::Text(_) if place.is_images_alone() => Err(mismatch(place, "images", "a text model")),
-            Encoder::Text(_) => read(place, reading, labelled, None),
-            Encoder::Image(viewer, _) => read(place, reading, labelled, Some(viewer)),
+            Encoder::Text(_) => read(place, reading, wanted, None),
+            Encoder::Image(viewer, _) => read(place, reading, wanted, Some(viewer)),
         }
     }
 
@@ -131,7 +131,7 @@ impl Encoder {
                 let sample = |example: &Example| {
                     let photo = Photo::of(example, &viewer, augment)?;
                     let content = Content::Image { image: Arc::new(photo), tokens: *tokens };
-                    Some(Ok(Sample { content, label: 0 }))
+                    Some(Ok(Sample { content, target: Target::Class(0) }))
                 };
                 let samples: Result<Vec<Sample>, Failure> = data.examples.iter().filter_map(sample).collect();
                 Ok(Prepared { samples: samples?, encoded: None })
@@ -197,13 +197,22 @@ impl TextEncoder {
 }
 
 impl Prepared {
-    /// The samples with the ids of their labels.
+    /// The samples with what should be said of them.
     ///
     /// # Errors
     /// A label that the table lacks, with its line.
     pub fn labelled(&self, data: &Dataset, labels: &Labels) -> Result<Vec<Sample>, Failure> {
-        let ids = labels.ids(data)?;
-        let sample = |(sample, id): (&Sample, usize)| Sample { label: id as u32, ..sample.clone() };
-        Ok(self.samples.iter().zip(ids).map(sample).collect())
+        let hot = |set: Vec<usize>| {
+            let mut hot = vec![0.0; labels.len()];
+            set.into_iter().for_each(|id| hot[id] = 1.0);
+            Target::Labels(hot.into())
+        };
+        let targets: Vec<Target> = match labels.task() {
+            Task::SingleLabel => labels.ids(data)?.into_iter().map(|id| Target::Class(id as u32)).collect(),
+            Task::MultiLabel => labels.sets(data)?.into_iter().map(hot).collect(),
+            Task::Regression => labels.values(data)?.into_iter().map(|v| Target::Value(v as f32)).collect(),
+        };
+        let sample = |(sample, target): (&Sample, Target)| Sample { target, ..sample.clone() };
+        Ok(self.samples.iter().zip(targets).map(sample).collect())
     }
 }

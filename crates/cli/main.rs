@@ -37,6 +37,7 @@ mod saved;
 mod scoring;
 mod signals;
 mod stdout;
+mod thresholds;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::finetune::whole_model;
 use crate::output::{self, Existing};
-use crate::{image_size, places, provenance, stdout};
+use crate::{image_size, places, provenance, stdout, thresholds};
 
 /// The arguments of `xexp merge`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 /// Files of an adapter that are as true of the merged model.
-const KEPT: [&str; 2] = ["labels.tsv", "head.json"];
+const KEPT: [&str; 3] = ["labels.tsv", "head.json", thresholds::FILE];
 
 /// Merges.
 ///
@@ -59,11 +59,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     image_size::agree(&mut saved.folder, args.quiet)?;
     let (mut classifier, names) = saved.classifier()?;
+    let labels = saved.labels(names)?;
     let merged = classifier.params.merge()?;
     let stored = args.save_dtype.stored();
     stored.round(&classifier.params, Extent::Model)?;
     output::prepare(output, existing)?;
-    for (name, content) in whole_model(&saved.folder, &classifier, &names, stored)? {
+    for (name, content) in whole_model(&saved.folder, &classifier, &labels, stored)? {
         atomic::write(output.join(name), content)?;
     }
     for name in KEPT {

@@ -1,9 +1,10 @@
-//! `xexp predict`: labels for new input, one JSON object a line.
+//! `xexp predict`: labels or values for new input, one JSON object a line.
 
 use clap::ValueHint;
 use serde::Serialize;
-use serde_json::json;
-use xexp_data::{Augment, Dataset};
+use serde_json::{Map, Value, json};
+use xexp_data::{Augment, Dataset, Labels, Task};
+use xexp_kernels::binary_cross_entropy::sigmoid;
 use xexp_report::atomic;
 use xexp_train::metrics::{Logits, cooled, log_softmax};
 use xexp_train::predict;
@@ -12,7 +13,9 @@ use crate::args::{Reading, Shared, Temperature};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::reading::Wanted;
 use crate::saved::{Job, Model};
+use crate::thresholds::Threshold;
 use crate::{signals, stdout};
 
 /// The arguments of `xexp predict`.
@@ -30,6 +33,10 @@ pub struct Args {
     /// results.json holds. Labels and logits stay.
     #[arg(long, env = "XEXP_TEMPERATURE", value_name = "X", default_value = "1")]
     pub temperature: Temperature,
+    /// From which probability on a label applies, where several may: a number, or `fitted` for those that were tuned on
+    /// validation, in the model's thresholds.json.
+    #[arg(long, env = "XEXP_THRESHOLD", value_name = "P", default_value = "0.5")]
+    pub threshold: Threshold,
     /// How the file is read.
     #[command(flatten)]
     #[serde(flatten)]
@@ -51,8 +58,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--input", input)?;
     let stop = signals::watch()?;
     let temperature = args.temperature.settle(&job)?;
-    let Model { classifier, names, mut encoder } = job.open(&args.shared, &reading)?;
-    let data = encoder.read(&job.data, &reading, false)?;
+    let Model { classifier, labels, mut encoder } = job.open(&args.shared, &reading)?;
+    fits(args, labels.task())?;
+    let threshold = match labels.task() {
+        Task::MultiLabel => args.threshold.settle(job.folder(), labels.names())?,
+        Task::SingleLabel | Task::Regression => vec![],
+    };
+    let data = encoder.read(&job.data, &reading, Wanted::Nothing)?;
     let samples = encoder.prepare(&data, Augment::default())?.samples;
 
     let mut display = Progress::new("predicting", 0, samples.len() as u64, args.shared.quiet);
@@ -62,7 +74,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     display.finish();
     let Some(logits) = logits else { return Ok(Exit::Interrupted) };
-    let lines = lines(&data, &logits, &names, temperature)?;
+    let lines = lines(&data, &logits, &labels, (temperature, &threshold))?;
     match &job.output {
         Some(folder) => atomic::write(folder.join("predictions.jsonl"), lines)?,
         None => stdout::write(lines.as_bytes())?,
@@ -70,14 +82,47 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// One JSON object an example, in the input's order: `id`, `label`, its probability `score` at this temperature, `logits`.
-fn lines(data: &Dataset, logits: &[f32], names: &[String], temperature: f64) -> Result<String, Failure> {
+/// Sees that the flags have a meaning for the model's task.
+fn fits(args: &Args, task: Task) -> Result<(), Failure> {
+    let temperature = (args.temperature != Temperature::Of(1.0), "--temperature", Task::SingleLabel);
+    let threshold = (args.threshold != Threshold::Of(0.5), "--threshold", Task::MultiLabel);
+    match [temperature, threshold].into_iter().find(|(given, _, of)| *given && *of != task) {
+        Some((_, flag, of)) => {
+            Err(Failure::input(format!("{flag}: the model's task is {task}, expected {of}"))
+                .hint("leave the flag away"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// One JSON object an example, in the input's order: `id`, `label`, its probability `score` at this temperature, `logits`; of
+/// several labels `labels` and `scores`, the probability of each label by name; of a value `value`.
+fn lines(
+    data: &Dataset,
+    logits: &[f32],
+    labels: &Labels,
+    (temperature, thresholds): (f64, &[f64]),
+) -> Result<String, Failure> {
+    let names = labels.names();
     let logits = Logits::new(logits, names.len())?;
     let mut text = String::new();
     for ((example, row), best) in data.examples.iter().zip(logits.rows()).zip(logits.predictions()) {
-        let best = best as usize;
-        let score = log_softmax(&cooled(row, temperature)?)[best].exp();
-        let line = json!({ "id": example.id, "label": names[best], "score": score, "logits": row });
+        let line = match labels.task() {
+            Task::SingleLabel => {
+                let best = best as usize;
+                let score = log_softmax(&cooled(row, temperature)?)[best].exp();
+                json!({ "id": example.id, "label": names[best], "score": score, "logits": row })
+            }
+            Task::MultiLabel => {
+                let scores: Vec<f64> = row.iter().map(|&z| sigmoid(f64::from(z))).collect();
+                let said = names.iter().zip(scores.iter().zip(thresholds)).filter(|(_, (p, t))| p >= t);
+                let said: Vec<&String> = said.map(|(name, _)| name).collect();
+                let scores: Map<String, Value> =
+                    names.iter().cloned().zip(scores.iter().map(|p| json!(p))).collect();
+                json!({ "id": example.id, "labels": said, "scores": scores, "logits": row })
+            }
+            Task::Regression => json!({ "id": example.id, "value": row[0], "logits": row }),
+        };
         text.push_str(&line.to_string());
         text.push('\n');
     }

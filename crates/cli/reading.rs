@@ -5,12 +5,30 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use xexp_bundled::images::{CHANNELS, SIZE, image_set, images};
-use xexp_data::{BadRow, Dataset, Delimiter, Example, Format, Image, Picture, Source, Viewer};
+use xexp_data::{BadRow, Dataset, Delimiter, Example, Format, Image, Label, Picture, Source, Task, Viewer};
 
 use crate::args::{DataFormat, OnBadRow, Reading};
 use crate::failure::Failure;
 use crate::places::{Data, Table};
 use crate::provenance;
+
+/// What is read of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// Those of a task, or of the one that they look like.
+    Labels(Option<Task>),
+}
+
+impl Wanted {
+    fn task(self) -> Option<Task> {
+        match self {
+            Wanted::Nothing => Some(Task::SingleLabel),
+            Wanted::Labels(task) => task,
+        }
+    }
+}
 
 /// Reads a file or folder as the flags say, or a bundled set as it is; with a viewer, images rather than texts.
 ///
@@ -19,23 +37,24 @@ use crate::provenance;
 pub fn read(
     place: &Data,
     flags: &Reading,
-    labelled: bool,
+    wanted: Wanted,
     viewer: Option<&mut Viewer>,
 ) -> Result<Dataset, Failure> {
+    let (labelled, task) = (wanted != Wanted::Nothing, wanted.task());
+    let looked_at = |source: Source, viewer| looked_at(&Source { task, ..source }, labelled, viewer);
     match place {
-        Data::File(path) | Data::Folder { path, .. } => looked_at(&source(path, flags)?, labelled, viewer),
-        Data::Table(Table { name, files, .. }) => {
-            let source = shards(name.clone(), files, flags)?;
-            looked_at(&source, labelled, viewer)
-        }
-        Data::Hub(split) => {
-            looked_at(&shards(place.to_string().into(), &split.files, flags)?, labelled, viewer)
+        Data::File(path) | Data::Folder { path, .. } => looked_at(source(path, flags)?, viewer),
+        Data::Table(Table { name, files, .. }) => looked_at(shards(name.clone(), files, flags)?, viewer),
+        Data::Hub(split) => looked_at(shards(place.to_string().into(), &split.files, flags)?, viewer),
+        Data::Bundled { images: true, .. } if task.is_some_and(|task| task != Task::SingleLabel) => {
+            Err(Failure::input(format!("{place}: an example of this set has one class"))
+                .hint("leave --task away"))
         }
         Data::Bundled { set, split, images: true } => drawn(place, set, split),
         Data::Bundled { set, split, .. } => {
             let gone = || Failure::input(format!("{place}: no such set"));
             let bytes = xexp_bundled::texts(set).and_then(|set| set.split(split)).ok_or_else(gone)?;
-            let source = Source { format: Some(Format::Csv), ..Source::new(place.to_string()) };
+            let source = Source { format: Some(Format::Csv), task, ..Source::new(place.to_string()) };
             Ok(xexp_data::read_bytes(&source, bytes, labelled)?)
         }
     }
@@ -79,7 +98,7 @@ fn drawn(place: &Data, set: &str, split: &str) -> Result<Dataset, Failure> {
         text: format!("{set}/{}", image.id),
         id: image.id,
         pair: None,
-        label: names.get(image.label).cloned(),
+        label: names.get(image.label).cloned().map(Label::Class),
         image: Some(Picture::of_pixels(Image {
             channels: CHANNELS,
             height: SIZE,
@@ -113,6 +132,8 @@ fn source(path: &Path, flags: &Reading) -> Result<Source, Failure> {
         text_column: flags.image_column.clone().or_else(|| flags.text_column.clone()),
         pair_column: flags.pair_column.clone(),
         label_column: flags.label_column.clone(),
+        task: Some(Task::SingleLabel),
+        label_separator: flags.label_separator,
         on_bad_row: match flags.on_bad_row {
             OnBadRow::Error => BadRow::Error,
             OnBadRow::Skip => BadRow::Skip,

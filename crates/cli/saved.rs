@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use xexp_data::Labels;
 use xexp_heads::Classifier;
 
 use crate::args::{Reading, Shared};
@@ -24,8 +25,8 @@ pub struct Job {
 pub struct Model {
     /// Backbone and head.
     pub classifier: Classifier,
-    /// Label names by id.
-    pub names: Vec<String>,
+    /// What it answers with: its task, and label names by id.
+    pub labels: Labels,
     /// The tokenizer or preprocessor.
     pub encoder: Encoder,
 }
@@ -74,8 +75,9 @@ impl Job {
         let mut saved = self.model.open_saved(None, shared.access())?;
         image_size::agree(&mut saved.folder, shared.quiet)?;
         let (mut classifier, names) = saved.classifier()?;
+        let labels = saved.labels(names)?;
         shared.precision.settle(&mut classifier, shared.quiet)?;
         let encoder = Encoder::new(&saved.folder, classifier.backbone.image(), shared, reading)?;
-        Ok(Model { classifier, names, encoder })
+        Ok(Model { classifier, labels, encoder })
     }
 }

@@ -1,6 +1,7 @@
 """What a benchmark leaves: its table, and the machine that it comes from."""
 
 import csv
+from pathlib import Path
 
 import ours
 from transfer import machine
@@ -8,14 +9,14 @@ from transfer import machine
 FOLDER = ours.ROOT / "experiments" / "speed" / "cpu"
 
 
-def write(name: str, rows: list[dict]) -> None:
+def write(name: str, rows: list[dict], folder: Path = FOLDER) -> None:
     """Rows as a CSV file of this name, under the keys of the first."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (FOLDER / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
+    (folder / "machine.txt").write_text(machine() + "\n", encoding="utf-8")
 
 
 def read(name: str) -> list[dict]:

@@ -21,6 +21,11 @@ pub struct Reading {
     /// The column of the label [default: found by its name].
     #[arg(long, env = "XEXP_LABEL_COLUMN", value_name = "NAME")]
     pub label_column: Option<String>,
+    /// The character between the labels of a row, where several may apply; an empty label is then no label [default: labels
+    /// are lists, in JSON or Parquet].
+    #[arg(long, env = "XEXP_LABEL_SEPARATOR", value_name = "C", value_parser = delimiter)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_separator: Option<char>,
     /// The names of the columns, for files without a header line.
     #[arg(long, env = "XEXP_COLUMNS", value_name = "A,B,…", value_delimiter = ',')]
     pub columns: Option<Vec<String>>,

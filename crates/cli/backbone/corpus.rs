@@ -8,7 +8,7 @@ use xexp_data::{Dataset, Example};
 use crate::args::{self, Reading, Shared};
 use crate::failure::Failure;
 use crate::places::{self, Data};
-use crate::reading::read;
+use crate::reading::{Wanted, read};
 
 /// One text, or a pair of texts where a file has pairs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ impl Corpus {
         reading: &Reading,
         seen: &mut BTreeSet<Text>,
     ) -> Result<Vec<Text>, Failure> {
-        let data: Dataset = read(place, reading, false, None)?;
+        let data: Dataset = read(place, reading, Wanted::Nothing, None)?;
         if data.is_images() {
             return Err(Failure::input(format!("{place} holds images, expected texts")));
         }

@@ -9,6 +9,7 @@ use xexp_heads::HeadInit;
 
 use super::layers::Layers;
 use super::lora::Lora;
+use super::task::Tasks;
 use crate::args::{Augmentation, Course, Reading, SaveDtype, Shared, number};
 
 /// What to fine-tune, on what, and how.
@@ -86,6 +87,10 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub augmentation: Augmentation,
+    /// What is to be said of an example.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tasks: Tasks,
     /// How the head begins.
     #[command(flatten)]
     #[serde(flatten)]

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
+use xexp_heads::Truth;
 use xexp_report::plot::Bin;
 use xexp_train::metrics::{Logits, cooled, expected_calibration_error, reliability};
 
 use crate::failure::Failure;
-use crate::scoring::Scored;
+use crate::scoring::{Scored, Scores};
 
 /// The calibration of a finished run.
 #[derive(Debug, Serialize)]
@@ -37,24 +38,30 @@ pub struct Fitted {
 }
 
 impl Calibration {
-    /// Fitted on the validation set; its figures are those of the test set, if there is one.
+    /// Fitted on the validation set; its figures are those of the test set, if there is one. `None` of other tasks than of one
+    /// class.
     ///
     /// # Errors
     /// None in practice: both sets have been scored.
-    pub fn new(valid: &Scored, test: Option<&Scored>, classes: usize) -> Result<Self, Failure> {
-        let temperature = Logits::new(&valid.logits, classes)?.temperature(&valid.labels)?;
+    pub fn new(valid: &Scored, test: Option<&Scored>, classes: usize) -> Result<Option<Self>, Failure> {
         let (split, scored) = test.map_or(("valid", valid), |test| ("test", test));
+        let (Truth::Classes(fitted_on), Truth::Classes(labels), Scores::SingleLabel(scores)) =
+            (&valid.truth, &scored.truth, &scored.scores)
+        else {
+            return Ok(None);
+        };
+        let temperature = Logits::new(&valid.logits, classes)?.temperature(fitted_on)?;
         let fitted = match temperature {
             Some(temperature) => {
                 let logits = cooled(&scored.logits, temperature)?;
                 let logits = Logits::new(&logits, classes)?;
-                let reliability = reliability(&logits, &scored.labels)?;
-                let loss = logits.cross_entropy(&scored.labels)?;
+                let reliability = reliability(&logits, labels)?;
+                let loss = logits.cross_entropy(labels)?;
                 Some(Fitted { temperature, ece: expected_calibration_error(&reliability), loss, reliability })
             }
             None => None,
         };
-        Ok(Calibration { split, ece: scored.scores.ece, loss: scored.scores.loss, fitted })
+        Ok(Some(Calibration { split, ece: scores.ece, loss: scores.loss, fitted }))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Args, Plan};
 use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::places::Data;
-use crate::reading::labels_are_hidden;
+use crate::reading::{Wanted, labels_are_hidden};
 
 /// One split, ready for the model.
 pub struct Part {
@@ -61,8 +61,15 @@ impl Examples {
             test => test.as_ref(),
         };
         let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
-        let mut read = |place: &Data| encoder.read(place, &args.reading, true);
-        let all = read(&plan.train)?;
+        let all = encoder.read(&plan.train, &args.reading, Wanted::Labels(args.tasks.task.said()))?;
+        args.tasks.fit(all.task, args)?;
+        if let Some(reason) =
+            args.tasks.reason(&all, args.reading.label_separator).filter(|_| !args.shared.quiet)
+        {
+            eprintln!("{reason}");
+        }
+        let wanted = Wanted::Labels(Some(all.task));
+        let mut read = |place: &Data| encoder.read(place, &args.reading, wanted);
         let valid = plan.valid.as_ref().map(&mut read).transpose()?;
         let test = test.map(&mut read).transpose()?;
         let labels = labels(args, folder, &all, [&valid, &test])?;
@@ -71,14 +78,14 @@ impl Examples {
             Some(valid) => (all, valid),
             None => {
                 let mut stream = seed.stream("data/split");
-                let split = stratified_split(&labels.ids(&all)?, args.split, &mut |s| stream.shuffle(s))?;
+                let split = stratified_split(&labels.strata(&all)?, args.split, &mut |s| stream.shuffle(s))?;
                 (all.subset(&split.train), all.subset(&split.valid))
             }
         };
         let train = match args.limit_train {
             Some(count) => {
                 let mut stream = seed.stream("data/limit");
-                let ids = labels.ids(&train)?;
+                let ids = labels.strata(&train)?;
                 train.subset(&stratified_sample(&ids, count.get(), &mut |s| stream.shuffle(s))?)
             }
             None => train,
@@ -119,7 +126,7 @@ fn labels(
     let labels = Labels::from_training(train, if union { &others } else { &[] })?;
     // A label that training lacks ends the run here, before anything is computed.
     for data in &others {
-        labels.ids(data)?;
+        labels.check(data)?;
     }
     let base = folder.config.labels()?;
     Ok(base.and_then(|names| labels.in_order_of(&names)).unwrap_or(labels))

@@ -3,7 +3,7 @@
 use xexp_backbones::Seed;
 use xexp_heads::{Classifier, Features, HeadPlan, Moments};
 use xexp_kernels::Pool;
-use xexp_train::{Sample, pack};
+use xexp_train::{Sample, pack, truth};
 
 use super::Args;
 use crate::failure::Failure;
@@ -30,13 +30,12 @@ pub fn plan(args: &Args, classifier: &mut Classifier, train: &[Sample]) -> Resul
 
     let pool = Pool::default();
     let mut features = Features { values: vec![], width: classifier.backbone.width() };
-    let mut labels = vec![];
     for part in chosen.chunks(BATCH) {
-        let (input, ids) = pack(part.iter().copied())?;
+        let (input, _) = pack(part.iter().copied())?;
         classifier.collect_features(&input, &pool, &mut features)?;
-        labels.extend(ids);
     }
     let moments = Moments::of(&features.values, features.width);
     let std = classifier.initialize(init, scale, Some(&moments), seed)?;
-    Ok(HeadPlan::new(classifier, (init, scale, std), &features, &labels, &pool)?)
+    let truth = truth(chosen.iter().copied())?;
+    Ok(HeadPlan::new(classifier, (init, scale, std), &features, &truth, &pool)?)
 }

@@ -15,6 +15,7 @@ mod report;
 mod results;
 mod save;
 mod seeds;
+mod task;
 mod trainer_state;
 mod training;
 
@@ -25,9 +26,11 @@ use std::time::SystemTime;
 use xexp_backbones::families::{Modality, Reading};
 use xexp_backbones::folder::Folder;
 use xexp_backbones::{Declarations, Seed};
-use xexp_heads::Classifier;
+use xexp_heads::{Classifier, Truth};
 use xexp_hub::Repository;
 use xexp_report::atomic;
+use xexp_train::metrics::{Logits, tuned_thresholds};
+use xexp_train::{Sample, truth};
 
 pub use args::Args;
 pub use save::whole_model;
@@ -36,7 +39,7 @@ use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Existing};
-use crate::{image_size, places, predictions, provenance, scoring, signals, stdout};
+use crate::{image_size, places, predictions, provenance, scoring, signals, stdout, thresholds};
 use calibration::Calibration;
 use data::Examples;
 use results::Results;
@@ -129,6 +132,7 @@ fn one(args: &Args) -> Result<Ended, Failure> {
     trainable(args, &folder)?;
     lora::check(args, &plan.model)?;
     layers::check(args)?;
+    args.tasks.check(args)?;
     plan.model_sha256 = match args.training.backbone {
         args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.
@@ -226,6 +230,9 @@ fn fit(
     let image = folder.family.declare(&folder.config, &mut declared, Reading::Hidden)?.image();
     let examples = Examples::read(args, &plan, folder, image)?;
     say(&examples.receipt);
+    // Before anything is computed that a misspelt name would spoil.
+    let outside = args.tasks.out_of_scope(&examples.labels)?;
+    args.tasks.counting(&examples)?;
     let classes = examples.labels.names().len();
     let (mut classifier, load) = match args.training.backbone {
         args::Backbone::Pretrained => Classifier::with_new_head(folder, classes, seed)?,
@@ -259,33 +266,51 @@ fn fit(
     };
 
     args.save_dtype.stored().round(&classifier.params, lora::extent(args))?;
-    let score = |part: &data::Part, name: &'static str| {
-        scoring::score(&classifier, &part.samples, examples.labels.names(), &args.shared, name, stop)
+    let logits = |part: &data::Part, name: &'static str| {
+        scoring::logits(&classifier, &part.samples, &args.shared, name, stop)
     };
     let interrupted = || {
         eprintln!("interrupted while scoring: --resume goes on from the last checkpoint, or the beginning");
         Ok(Ended::Interrupted)
     };
-    let Some(valid) = score(&examples.valid, "valid")? else { return interrupted() };
-    let test = match &examples.test {
-        Some(test) => match score(test, "test")? {
-            Some(scored) => Some(scored),
+    let Some(of_valid) = logits(&examples.valid, "valid")? else { return interrupted() };
+    let of_test = match &examples.test {
+        Some(test) => match logits(test, "test")? {
+            Some(logits) => Some((logits, &test.samples)),
             None => return interrupted(),
         },
         None => None,
     };
+    let (labels, seed) = (&examples.labels, args.shared.seed);
+    let tuned = match truth(examples.valid.samples.iter())? {
+        Truth::Labels(truth) => Some(tuned_thresholds(&Logits::new(&of_valid, classes)?, &truth)?),
+        Truth::Classes(_) | Truth::Values(_) => None,
+    };
+    let score = |logits, samples: &[Sample], name| {
+        scoring::score(logits, samples, labels, tuned.as_deref(), (seed, name))?
+            .with_out_of_scope(outside.as_ref())
+    };
+    let valid = score(of_valid, &examples.valid.samples, "valid")?;
+    let test = of_test.map(|(logits, samples)| score(logits, samples, "test")).transpose()?;
     let calibration = Calibration::new(&valid, test.as_ref(), classes)?;
     let (scored, data) = match (&test, &examples.test) {
         (Some(scored), Some(part)) => (scored, &part.data),
         _ => (&valid, &examples.valid.data),
     };
-    let wrong = errors::most_confident(data, scored, examples.labels.names())?;
-    write(predictions::FILE, predictions::table(data, scored, examples.labels.names())?)?;
+    let shown = errors::Shown::new(data, scored, labels)?;
+    write(predictions::FILE, predictions::table(data, scored, labels)?)?;
+    let thresholds = tuned.as_ref().map(|tuned| thresholds::by_name(labels.names(), tuned));
+    match &thresholds {
+        Some(thresholds) => write(thresholds::FILE, stdout::json(thresholds)?)?,
+        // Those of an earlier run in this folder.
+        None => provenance::remove(&plan.output.join(thresholds::FILE))?,
+    }
     let sha256 = save::model(args, &plan, &subject, &classifier, &examples)?;
     let scores = (valid.scores, test.map(|test| test.scores), calibration);
     let results = Results::new(args, &plan, &examples, &head, &trained, scores, sha256)
-        .with_adapters(adapted.as_ref().map(|adapted| adapted.adapters.clone()));
-    save::reports(args, &plan, (folder.family, &load), &head, &examples, (&results, wrong))?;
+        .with_adapters(adapted.as_ref().map(|adapted| adapted.adapters.clone()))
+        .with_thresholds(thresholds);
+    save::reports(args, &plan, (folder.family, &load), &head, &examples, (&results, shown))?;
     // Written last: a folder with results.json is a finished run.
     write("results.json", stdout::json(&results)?)?;
     save::clear_checkpoints(&plan)?;

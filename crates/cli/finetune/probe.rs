@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use xexp_heads::Classifier;
 use xexp_report::{History, Row};
-use xexp_train::predict;
-use xexp_train::probe::{self, ProbeSettings};
+use xexp_train::probe::{self, Lesson, ProbeSettings};
+use xexp_train::{predict, truth};
 
 use super::Args;
 use super::data::Examples;
@@ -47,7 +47,8 @@ pub fn train(
             None => return interrupted(),
         }
     }
-    let labels = parts.map(|(_, part)| part.samples.iter().map(|s| s.label).collect::<Vec<u32>>());
+    let [of_train, of_valid] = parts.map(|(_, part)| truth(part.samples.iter()));
+    let (of_train, of_valid, counting) = (of_train?, of_valid?, args.tasks.counting(examples)?);
     let count = examples.train.samples.len();
     let mut heard = |pass: u32, head_lr: f64, loss: f64, valid| {
         let examples = u64::from(pass) * count as u64;
@@ -65,14 +66,19 @@ pub fn train(
             valid,
         })?)
     };
-    let (train, valid) = ((&features[0], &labels[0][..]), (&features[1], &labels[1][..]));
-    let Some(probed) = probe::fit(classifier, train, valid, settings, stop, &mut heard)? else {
+    let (train, valid) = ((&features[0], &of_train), (&features[1], &of_valid));
+    let lesson = Lesson { train, valid, counting: &counting };
+    let Some(probed) = probe::fit(classifier, lesson, settings, stop, &mut heard)? else {
         return interrupted();
     };
     if !args.shared.quiet {
         eprintln!(
-            "probe: {} passes at learning rate {:.4} (guaranteed limit 4/λ with λ = {:.3}), best after {}",
-            probed.passes, probed.lr, probed.lambda_max, probed.best_pass
+            "probe: {} passes at learning rate {:.4} (guaranteed limit {}/λ with λ = {:.3}), best after {}",
+            probed.passes,
+            probed.lr,
+            4.0 * probe::rate_factor(&of_train, classifier.classes()),
+            probed.lambda_max,
+            probed.best_pass
         );
     }
     Ok(Some(Trained {

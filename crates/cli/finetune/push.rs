@@ -19,16 +19,17 @@ use crate::args::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::provenance::quoted;
-use crate::{hub, signals, stdout};
+use crate::{hub, signals, stdout, thresholds};
 
 /// The files of a finished run that are of use to others, beside those of the tokenizer or preprocessor.
-const MODEL: [&str; 9] = [
+const MODEL: [&str; 10] = [
     "config.json",
     "model.safetensors",
     ADAPTER,
     "adapter_model.safetensors",
     "README.md",
     "labels.tsv",
+    thresholds::FILE,
     "head.json",
     "results.json",
     "metrics.csv",

@@ -2,16 +2,18 @@
 
 use xexp_backbones::checkpoint::{Extent, LoadReport};
 use xexp_backbones::families::{Family, Modality};
-use xexp_heads::HeadPlan;
-use xexp_report::plot::{Bin, HeatMap, LineChart, Reliability, Series};
-use xexp_report::{Block, Card, HeadNumbers, Metric, Page, Row, Section, Table, Task};
-use xexp_train::metrics::Scores;
+use xexp_heads::{HeadPlan, Uninformed};
+use xexp_report::plot::{Bin, HeatMap, LineChart, Reliability, Scatter, Series, Svg};
+use xexp_report::{Block, Card, HeadNumbers, Metric, Page, Row, Section, Task};
 
 use super::args::Backbone;
+use super::calibration::Calibration;
 use super::data::Examples;
+use super::errors::Shown;
 use super::results::Results;
 use super::{Args, Plan, lora, published, push};
 use crate::failure::Failure;
+use crate::scoring::Scores;
 use crate::{places, provenance};
 
 /// Most classes whose confusion matrix is still readable as a plot.
@@ -34,7 +36,6 @@ pub fn card(
     results: &Results,
 ) -> Result<String, Failure> {
     let (split, scores) = reported(results);
-    let metric = |name: &str, kind: &str, value| Metric { name: name.into(), kind: kind.into(), value };
     let folder = || plan.output.file_name().map_or("model".to_string(), |n| n.to_string_lossy().into_owned());
     let name = match &plan.to {
         Some(to) => to.id.rsplit('/').next().unwrap_or(&to.id).to_string(),
@@ -70,11 +71,7 @@ pub fn card(
             _ => None,
         },
         evaluation: None,
-        metrics: vec![
-            metric("Accuracy", "accuracy", scores.accuracy),
-            metric("Macro F1", "f1", scores.macro_f1),
-            metric("MCC", "matthews_correlation", scores.mcc),
-        ],
+        metrics: metrics(scores),
         results: scores.table()?,
         per_class: scores.class_table()?,
         head: HeadNumbers {
@@ -83,7 +80,7 @@ pub fn card(
             predicted_logit_variance: results.head.predicted_logit_variance,
             measured_logit_variance: results.head.measured_logit_variance,
             initial_loss: results.head.initial_loss,
-            ln_classes: results.head.ln_classes,
+            uninformed: (uninformed(results.head.uninformed).to_string(), results.head.uninformed.loss()),
         },
         hyper_parameters: settings
             .into_iter()
@@ -103,6 +100,39 @@ pub fn card(
         versions: vec![("xexp".to_string(), env!("CARGO_PKG_VERSION").to_string())],
     };
     Ok(card.markdown()?)
+}
+
+/// The scores that the card names in the Hub's terms.
+fn metrics(scores: &Scores) -> Vec<Metric> {
+    let named: Vec<(&str, &str, Option<f64>)> = match scores {
+        Scores::SingleLabel(s) => vec![
+            ("Accuracy", "accuracy", Some(s.accuracy)),
+            ("Macro F1", "f1", Some(s.macro_f1)),
+            ("MCC", "matthews_correlation", Some(s.mcc)),
+        ],
+        Scores::MultiLabel(s) => vec![
+            ("Micro F1", "f1", Some(s.at_half.micro_f1)),
+            ("Macro F1", "f1", Some(s.at_half.macro_f1)),
+            ("Average precision", "average_precision", s.average_precision),
+        ],
+        Scores::Regression(s) => vec![
+            ("Pearson", "pearsonr", s.pearson),
+            ("Spearman", "spearmanr", s.spearman),
+            ("MSE", "mse", Some(s.loss)),
+        ],
+    };
+    let metric = |(name, kind, value): (&str, &str, Option<f64>)| {
+        Some(Metric { name: name.into(), kind: kind.into(), value: value? })
+    };
+    named.into_iter().filter_map(metric).collect()
+}
+
+fn uninformed(uninformed: Uninformed) -> &'static str {
+    match uninformed {
+        Uninformed::LnClasses(_) => "ln C, the loss of equal logits",
+        Uninformed::LnTwo(_) => "ln 2, the loss of logits of zero",
+        Uninformed::ValueVariance(_) => "variance of the values, the loss of their mean",
+    }
 }
 
 /// Of an adapter: what PEFT's model is made of.
@@ -158,31 +188,28 @@ pub fn page(
     (load, head): (&LoadReport, &HeadPlan),
     examples: &Examples,
     results: &Results,
-    wrong: Option<Table>,
+    shown: Shown,
     history: &[Row],
 ) -> Result<String, Failure> {
     let (split, scores) = reported(results);
     let mut outcome = vec![Block::Table(format!("On the {split} examples"), scores.table()?)];
-    outcome.push(Block::Table("By class".to_string(), scores.class_table()?));
-    if scores.confusion.len() <= PLOTTED_CLASSES {
-        let labels = examples.labels.names().to_vec();
-        let map =
-            HeatMap { title: "Truth by prediction".to_string(), labels, counts: scores.confusion.clone() };
-        outcome.push(Block::Plot(map.svg()?));
+    let name = if matches!(scores, Scores::MultiLabel(_)) { "By label" } else { "By class" };
+    outcome.extend(scores.class_table()?.map(|table| Block::Table(name.to_string(), table)));
+    match scores {
+        Scores::SingleLabel(scores) if scores.confusion.len() <= PLOTTED_CLASSES => {
+            let labels = examples.labels.names().to_vec();
+            let (title, counts) = ("Truth by prediction".to_string(), scores.confusion.clone());
+            outcome.push(Block::Plot(HeatMap { title, labels, counts }.svg()?));
+        }
+        Scores::Regression(_) => outcome.extend(scatters(&shown.values).map(Block::Plot)),
+        Scores::MultiLabel(_) => outcome.push(Block::Text(TUNED.to_string())),
+        Scores::SingleLabel(_) => {}
     }
-    match wrong {
-        Some(wrong) => outcome.push(Block::Table("Wrong, the surest first".to_string(), wrong)),
-        None => outcome.push(Block::Text("No example is labelled wrong.".to_string())),
-    }
-    let bins =
-        |title: &str, bins: &[Bin]| Reliability { title: title.to_string(), bins: bins.to_vec() }.svg();
-    let mut sure = vec![
-        Block::Text(results.calibration.to_string()),
-        Block::Plot(bins("Confidence and accuracy", &scores.reliability)?),
-    ];
-    if let Some(fitted) = &results.calibration.fitted {
-        sure.push(Block::Plot(bins("The same at the fitted temperature", &fitted.reliability)?));
-    }
+    outcome.push(shown.worst);
+    let sure = match (&results.calibration, scores) {
+        (Some(calibration), Scores::SingleLabel(scores)) => Some(sure(calibration, &scores.reliability)?),
+        _ => None,
+    };
     let section = |heading: &str, blocks| Section { heading: heading.to_string(), blocks };
     let page = Page {
         title: "Fine-tuning report".to_string(),
@@ -190,32 +217,76 @@ pub fn page(
             "{} examples, {} steps, {:.1} s on {}",
             results.train_examples, results.steps, results.seconds, results.device
         ),
-        sections: vec![
-            section("Results", outcome),
-            section("Calibration", sure),
-            section("Course", vec![Block::Plot(curves(history).svg())]),
-            section("Head plan", vec![Block::Code(head.to_string())]),
-            section("Data", vec![Block::Code(examples.receipt.to_string())]),
-            section("Weights", vec![Block::Text(load.to_string())]),
-            section("Command", vec![Block::Code(provenance::command())]),
-        ],
+        sections: [
+            Some(section("Results", outcome)),
+            sure.map(|sure| section("Calibration", sure)),
+            Some(section("Course", vec![Block::Plot(curves(history, scores).svg())])),
+            Some(section("Head plan", vec![Block::Code(head.to_string())])),
+            Some(section("Data", vec![Block::Code(examples.receipt.to_string())])),
+            Some(section("Weights", vec![Block::Text(load.to_string())])),
+            Some(section("Command", vec![Block::Code(provenance::command())])),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     };
     Ok(page.html())
 }
 
-fn curves(history: &[Row]) -> LineChart {
+/// What is to be known of tuned thresholds.
+const TUNED: &str = "Thresholds are those of the best F1 of each label on the validation examples. Figures of that set at them flatter. \
+                     `xexp predict --threshold fitted` uses them.";
+
+/// How sure the model is of a class.
+fn sure(calibration: &Calibration, reliability: &[Bin]) -> Result<Vec<Block>, Failure> {
+    let bins =
+        |title: &str, bins: &[Bin]| Reliability { title: title.to_string(), bins: bins.to_vec() }.svg();
+    let mut sure = vec![
+        Block::Text(calibration.to_string()),
+        Block::Plot(bins("Confidence and accuracy", reliability)?),
+    ];
+    if let Some(fitted) = &calibration.fitted {
+        sure.push(Block::Plot(bins("The same at the fitted temperature", &fitted.reliability)?));
+    }
+    Ok(sure)
+}
+
+/// Predictions against values, and what is left between them.
+fn scatters(values: &[(f64, f64)]) -> impl Iterator<Item = Svg> {
+    let residuals = values.iter().map(|(y, z)| (*z, z - y)).collect();
+    let plot = |title: &str, (x, y): (&str, &str), points, ideal| {
+        let (title, x_label, y_label) = (title.to_string(), x.to_string(), y.to_string());
+        Scatter { title, x_label, y_label, points, ideal }.svg()
+    };
+    [
+        plot("Predicted against true values", ("true value", "predicted"), values.to_vec(), |x| x),
+        plot("Residuals", ("predicted", "predicted less true"), residuals, |_| 0.0),
+    ]
+    .into_iter()
+}
+
+fn curves(history: &[Row], scores: &Scores) -> LineChart {
     let series = |name: &str, value: fn(&Row) -> Option<f64>| Series {
         name: name.to_string(),
         points: history.iter().filter_map(|row| Some((row.step as f64, value(row)?))).collect(),
     };
+    let (title, score) = match scores {
+        Scores::SingleLabel(_) | Scores::MultiLabel(_) => {
+            ("Loss and macro-F1", series("validation macro-F1", |row| row.valid.and_then(|v| v.macro_f1)))
+        }
+        Scores::Regression(_) => (
+            "Loss and Pearson's correlation",
+            series("validation Pearson", |row| row.valid.and_then(|v| v.pearson)),
+        ),
+    };
     LineChart {
-        title: "Loss and macro-F1".to_string(),
+        title: title.to_string(),
         x_label: "step".to_string(),
         y_label: String::new(),
         series: vec![
             series("training loss", |row| row.loss),
             series("validation loss", |row| row.valid.map(|v| v.loss)),
-            series("validation macro-F1", |row| row.valid.and_then(|v| v.macro_f1)),
+            score,
         ],
     }
 }

@@ -1,11 +1,12 @@
 //! `results.json`, and what is printed at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use xexp_heads::HeadPlan;
-use xexp_train::metrics::Scores;
+use xexp_heads::{HeadPlan, Uninformed};
+use xexp_report::Table;
 
 use super::args::Strategy;
 use super::calibration::Calibration;
@@ -15,6 +16,7 @@ use super::training::Trained;
 use super::{Args, Plan};
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::scoring::Scores;
 use crate::stdout;
 
 /// The figures of a finished run.
@@ -45,8 +47,12 @@ pub struct Results {
     /// Scores on the test examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Scores>,
-    /// How sure the model is, and how sure it should be.
-    pub calibration: Calibration,
+    /// How sure the model is, and how sure it should be; of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// From which probability on each label applies, as tuned on the validation examples; of a multi-label task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<BTreeMap<String, f64>>,
     /// How the head began.
     pub head: Head,
     /// The adapters, where these were trained.
@@ -75,8 +81,9 @@ pub struct Head {
     pub predicted_initial_loss: Option<f64>,
     /// Of the head as drawn.
     pub initial_loss: f64,
-    /// Cross-entropy of equal logits.
-    pub ln_classes: f64,
+    /// Loss of a head that knows nothing.
+    #[serde(flatten)]
+    pub uninformed: Uninformed,
 }
 
 impl Results {
@@ -87,11 +94,11 @@ impl Results {
         examples: &Examples,
         head: &HeadPlan,
         trained: &Trained,
-        (valid, test, calibration): (Scores, Option<Scores>, Calibration),
+        (valid, test, calibration): (Scores, Option<Scores>, Option<Calibration>),
         weights_sha256: String,
     ) -> Self {
         Results {
-            task: "single_label_classification",
+            task: examples.labels.task().problem_type(),
             strategy: args.training.strategy,
             train_examples: examples.train.samples.len(),
             epochs: trained.epochs,
@@ -104,6 +111,7 @@ impl Results {
             valid,
             test,
             calibration,
+            thresholds: None,
             head: Head {
                 init: head.init.clone(),
                 std: head.std,
@@ -111,7 +119,7 @@ impl Results {
                 measured_logit_variance: head.measured_logit_variance,
                 predicted_initial_loss: head.predicted.initial_loss,
                 initial_loss: head.initial_loss,
-                ln_classes: head.ln_classes,
+                uninformed: head.uninformed,
             },
             lora: None,
             device: plan.device.to_string(),
@@ -125,6 +133,34 @@ impl Results {
         Results { lora, ..self }
     }
 
+    /// The same with tuned thresholds.
+    pub fn with_thresholds(self, thresholds: Option<BTreeMap<String, f64>>) -> Self {
+        Results { thresholds, ..self }
+    }
+
+    /// The scores of each part that was scored, by its name.
+    fn tables(&self) -> Result<Vec<(&'static str, Table)>, Failure> {
+        let parts = [("validation", Some(&self.valid)), ("test", self.test.as_ref())];
+        parts
+            .into_iter()
+            .filter_map(|(name, scores)| Some(scores?.table().map(|table| (name, table))))
+            .collect()
+    }
+
+    /// The tables as Markdown and as LaTeX, for papers and notes: `results.md` and `results.tex`.
+    ///
+    /// # Errors
+    /// None in practice: the tables are well formed.
+    pub fn files(&self) -> Result<[(&'static str, String); 2], Failure> {
+        let tables = self.tables()?;
+        let all =
+            |of: &dyn Fn(&(&str, Table)) -> String| tables.iter().map(of).collect::<Vec<_>>().join("\n");
+        Ok([
+            ("results.md", all(&|(name, table)| format!("## {name}\n\n{}", table.markdown()))),
+            ("results.tex", all(&|(name, table)| format!("% {name}\n{}", table.latex()))),
+        ])
+    }
+
     /// Prints the results: for people a few lines, for programs the very object of `results.json`.
     ///
     /// # Errors
@@ -134,10 +170,8 @@ impl Results {
             return stdout::write(stdout::json(self)?.as_bytes());
         }
         let mut text = String::new();
-        for (name, scores) in [("validation", Some(&self.valid)), ("test", self.test.as_ref())] {
-            if let Some(scores) = scores {
-                let _ = writeln!(text, "{name}\n{}", scores.table()?.markdown());
-            }
+        for (name, table) in self.tables()? {
+            let _ = writeln!(text, "{name}\n{}", table.markdown());
         }
         let _ = writeln!(
             text,

@@ -6,11 +6,13 @@ use serde_json::{Map, Value};
 use xexp_backbones::checkpoint::{Extent, LoadReport, Stored, serialize_extent};
 use xexp_backbones::families::Family;
 use xexp_backbones::folder::{ADAPTER, Folder};
+use xexp_data::Labels;
 use xexp_heads::{Classifier, HeadPlan};
-use xexp_report::{History, Table, atomic};
+use xexp_report::{History, atomic};
 use xexp_train::Checkpoints;
 
 use super::data::Examples;
+use super::errors::Shown;
 use super::lora::{self, Adapted};
 use super::results::Results;
 use super::{Args, Plan, published, report, trainer_state};
@@ -34,10 +36,10 @@ pub fn companions(
     plan: &Plan,
     subject: &Subject<'_>,
     classifier: &Classifier,
-    names: &[String],
+    labels: &Labels,
     stored: Stored,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut files = whole_model(subject.folder, classifier, names, stored)?;
+    let mut files = whole_model(subject.folder, classifier, labels, stored)?;
     if let Some(adapted) = subject.adapted {
         files.push(adapted.file(plan, classifier)?);
     }
@@ -52,10 +54,10 @@ pub fn companions(
 pub fn whole_model(
     folder: &Folder,
     classifier: &Classifier,
-    names: &[String],
+    labels: &Labels,
     stored: Stored,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let config = config(folder, classifier, names, stored)?;
+    let config = config(folder, classifier, labels, stored)?;
     let mut files = vec![("config.json".to_string(), config.into_bytes())];
     files.extend(folder.companions()?);
     for (_, content) in files.iter_mut().filter(|(name, _)| name.ends_with("config.json")) {
@@ -70,10 +72,10 @@ pub fn whole_model(
 fn config(
     folder: &Folder,
     classifier: &Classifier,
-    names: &[String],
+    labels: &Labels,
     stored: Stored,
 ) -> Result<String, Failure> {
-    let mut fields = folder.config.fields.clone();
+    let (mut fields, names) = (folder.config.fields.clone(), labels.names());
     let id2label: Map<String, Value> =
         names.iter().enumerate().map(|(id, name)| (id.to_string(), serde_json::json!(name))).collect();
     let label2id: Map<String, Value> =
@@ -82,7 +84,7 @@ fn config(
         ("architectures", serde_json::json!([classifier.family.classifier_architecture])),
         ("id2label", Value::Object(id2label)),
         ("label2id", Value::Object(label2id)),
-        ("problem_type", serde_json::json!("single_label_classification")),
+        ("problem_type", serde_json::json!(labels.task().problem_type())),
         // Version 5 of transformers reads the first spelling, version 4 the second.
         ("dtype", serde_json::json!(stored.name())),
         ("torch_dtype", serde_json::json!(stored.name())),
@@ -116,7 +118,7 @@ pub fn model(
     } {
         provenance::remove(&plan.output.join(stale))?;
     }
-    for (name, content) in companions(plan, subject, classifier, examples.labels.names(), stored)? {
+    for (name, content) in companions(plan, subject, classifier, &examples.labels, stored)? {
         atomic::write(plan.output.join(name), content)?;
     }
     atomic::write(plan.output.join("labels.tsv"), examples.labels.to_tsv(&examples.train.data)?)?;
@@ -136,14 +138,17 @@ pub fn reports(
     (family, load): (&Family, &LoadReport),
     head: &HeadPlan,
     examples: &Examples,
-    (results, wrong): (&Results, Option<Table>),
+    (results, shown): (&Results, Shown),
 ) -> Result<(), Failure> {
     let write = |name: &str, text: String| atomic::write(plan.output.join(name), text);
     write("run.json", json(&manifest(args, plan, load, examples)?)?)?;
     let history = History::read(plan.output.join("metrics.csv"))?;
     write("trainer_state.json", json(&trainer_state::of(args, results, &history))?)?;
     write("README.md", report::card(args, plan, family, examples, results)?)?;
-    write("report.html", report::page((load, head), examples, results, wrong, &history)?)?;
+    for (name, text) in results.files()? {
+        write(name, text)?;
+    }
+    write("report.html", report::page((load, head), examples, results, shown, &history)?)?;
     Ok(())
 }
 

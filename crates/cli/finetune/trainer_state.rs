@@ -11,7 +11,7 @@ pub fn of(args: &Args, results: &Results, history: &[Row]) -> Value {
     let best = history.iter().rev().find(|row| row.step == results.best_step);
     json!({
         "best_global_step": results.best_step,
-        "best_metric": best.and_then(|row| row.valid).and_then(|valid| valid.macro_f1),
+        "best_metric": best.and_then(|row| row.valid).and_then(|valid| valid.macro_f1.or(valid.pearson)),
         "best_model_checkpoint": null,
         "epoch": history.last().map(|row| row.epoch),
         "global_step": results.steps,
@@ -42,13 +42,18 @@ fn logs(row: &Row) -> Vec<Value> {
             ("head_learning_rate", Some(row.head_lr)),
         ])
     });
-    let evaluated = row.valid.map(|Valid { loss, accuracy, macro_f1, mcc, ece }| {
+    let evaluated = row.valid.map(|valid| {
+        let Valid { loss, accuracy, macro_f1, mcc, ece, micro_f1, pearson, spearman, rmse } = valid;
         object(vec![
             ("eval_loss", Some(loss)),
             ("eval_accuracy", accuracy),
             ("eval_macro_f1", macro_f1),
             ("eval_mcc", mcc),
             ("eval_ece", ece),
+            ("eval_micro_f1", micro_f1),
+            ("eval_pearson", pearson),
+            ("eval_spearman", spearman),
+            ("eval_rmse", rmse),
         ])
     });
     trained.into_iter().chain(evaluated).collect()

@@ -133,12 +133,13 @@ fn full(
     let checkpoints = Checkpoints {
         output: plan.output.clone(),
         identity: identity(args, plan, &settings, examples),
-        companions: save::companions(plan, subject, classifier, examples.labels.names(), Stored::F32)?,
+        companions: save::companions(plan, subject, classifier, &examples.labels, Stored::F32)?,
         extent: lora::extent(args),
     };
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
     let (train, valid) = (&examples.train.samples, &examples.valid.samples);
     let objective = Supervised::new(classifier, train, valid).mixed(args.augmentation.mixing());
+    let objective = objective.counted(args.tasks.counting(examples)?).sampled(args.tasks.sampling());
     let epoch_steps = settings.steps_per_epoch(train.len());
     let objective = objective.paced(layers::by_depth(args, classifier, epoch_steps, settings.epochs));
     let Some(ran) = running::fit(&objective, &settings, &checkpoints, resume, args.shared.quiet, stop)?
@@ -177,10 +178,12 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
         ("precision", json!(args.shared.precision)),
     ];
     let adapters = (args.training.strategy == Strategy::Lora).then(|| ("adapters", args.lora.identity()));
+    let task = args.tasks.identity(examples.labels.task()).map(|task| ("task", task));
     let layers = args.layers.given().is_some().then(|| ("layers", json!(args.layers)));
     entries
         .into_iter()
         .chain(adapters)
+        .chain(task)
         .chain(layers)
         .chain(course::identity(s))
         .map(|(name, value)| (name.to_string(), value))

@@ -6,9 +6,9 @@ mod output;
 use std::collections::BTreeSet;
 
 use xexp_backbones::folder::Folder;
-use xexp_data::Augment;
+use xexp_data::{Augment, Task};
 use xexp_inspect::{Data, Inspection, SAVED, Sheet, Subject, compare};
-use xexp_train::Sample;
+use xexp_train::{Sample, Target};
 
 pub use args::Args;
 
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::inputs::Encoder;
 use crate::output::{Existing, prepare};
 use crate::places::Model;
+use crate::reading::Wanted;
 use crate::{device, image_size, places, provenance};
 
 /// Inspects as the arguments say.
@@ -125,9 +126,10 @@ impl Input {
         let reading = xexp_backbones::families::Reading::Hidden;
         let image = folder.family.declare(&folder.config, &mut declared, reading)?.image();
         let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
-        let mut read = encoder.read(data, &args.reading, args.max_lr)?;
+        let wanted = if args.max_lr { Wanted::Labels(Some(Task::SingleLabel)) } else { Wanted::Nothing };
+        let mut read = encoder.read(data, &args.reading, wanted)?;
         let names: BTreeSet<String> =
-            read.examples.iter().filter_map(|example| example.label.clone()).collect();
+            read.examples.iter().filter_map(|example| example.class().map(str::to_string)).collect();
         let classes = (names.len() > 1).then_some(names.len());
         if args.max_lr && classes.is_none() {
             return Err(Failure::input("--max-lr: the data has fewer than two classes"));
@@ -143,8 +145,8 @@ impl Input {
         }
         let mut samples = encoder.prepare(&read, Augment::default())?.samples;
         for (sample, example) in samples.iter_mut().zip(&read.examples) {
-            let label = example.label.as_ref().and_then(|label| names.iter().position(|name| name == label));
-            sample.label = label.unwrap_or(0) as u32;
+            let label = example.class().and_then(|label| names.iter().position(|name| name == label));
+            sample.target = Target::Class(label.unwrap_or(0) as u32);
         }
         Ok(Input { samples, special: encoder.special_tokens(), classes })
     }

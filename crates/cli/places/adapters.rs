@@ -1,6 +1,8 @@
 //! Models that are given as adapters: the model that they belong to is opened with them.
 
+use serde_json::Value;
 use xexp_backbones::folder::{ADAPTER, Folder};
+use xexp_data::{Labels, Task};
 use xexp_heads::{Classifier, SavedAdapter};
 
 use super::{Model, model};
@@ -40,6 +42,29 @@ impl Saved {
     /// Whether it is an adapter.
     pub fn is_adapter(&self) -> bool {
         self.adapter.is_some()
+    }
+
+    /// What the model answers with, given the names of its outputs: as its configuration says, and where it says nothing as
+    /// transformers has it, a value from one output and a class from several.
+    ///
+    /// # Errors
+    /// A `problem_type` that is none, or does not fit the outputs.
+    pub fn labels(&self, names: Vec<String>) -> Result<Labels, Failure> {
+        let config = &self.folder.config;
+        let wrong = |what: &str| {
+            let found = config.fields.get("problem_type").map_or("nothing".into(), ToString::to_string);
+            Failure::input(format!("{}: problem_type: expected {what}, found {found}", config.path.display()))
+        };
+        let known = "single_label_classification, multi_label_classification or regression";
+        let task = match config.fields.get("problem_type") {
+            None | Some(Value::Null) if names.len() == 1 => Task::Regression,
+            None | Some(Value::Null) => Task::SingleLabel,
+            Some(name) => name.as_str().and_then(Task::from_problem_type).ok_or_else(|| wrong(known))?,
+        };
+        if (task == Task::Regression) != (names.len() == 1) {
+            return Err(wrong("one output for a regression, and several for all else"));
+        }
+        Ok(Labels::of(task, names)?)
     }
 
     /// Backbone, head, and the names of the labels by id.

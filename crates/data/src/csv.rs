@@ -5,6 +5,7 @@ use crate::fault::{self, RowFault};
 use crate::format::Delimiter;
 use crate::input::Input;
 use crate::intake::{Intake, Parts};
+use crate::label::Found;
 use crate::records::{Failure, Record, Records};
 
 /// Positions of the columns in use.
@@ -100,7 +101,7 @@ fn parts(record: &Record, positions: &Positions) -> std::result::Result<Parts, R
         id: positions.id.map(field),
         text: Some(field(positions.text)),
         pair: positions.pair.map(field),
-        label: positions.label.map(field),
+        label: positions.label.map(field).map(Found::Text),
     })
 }
 

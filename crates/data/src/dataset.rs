@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use crate::columns::Columns;
 use crate::example::{BadRowNote, Example};
 use crate::images;
+use crate::task::Task;
 
 /// The examples of one file, or a part of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// The file.
     pub path: PathBuf,
@@ -15,6 +16,8 @@ pub struct Dataset {
     pub sha256: String,
     /// The columns that were used.
     pub columns: Columns,
+    /// The task that its labels are for: as said, or as they look.
+    pub task: Task,
     /// Rows of the file, good and bad, without the header and blank lines.
     pub rows_read: u64,
     /// Blank lines of the file; they are no rows.
@@ -47,6 +50,7 @@ impl Dataset {
             path,
             sha256,
             columns: images::columns(),
+            task: Task::SingleLabel,
             rows_read: examples.len() as u64,
             blank_lines: 0,
             bad_rows: vec![],
@@ -70,6 +74,7 @@ impl Dataset {
             path: self.path.clone(),
             sha256: self.sha256.clone(),
             columns: self.columns.clone(),
+            task: self.task,
             rows_read: self.rows_read,
             blank_lines: self.blank_lines,
             bad_rows: self.bad_rows.clone(),

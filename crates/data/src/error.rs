@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::columns::Role;
 use crate::fault::RowFault;
 use crate::format::Format;
+use crate::task::Task;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -212,6 +213,24 @@ pub enum Error {
         /// What is wrong with the list.
         problem: String,
     },
+    /// Labels of another kind than the task has.
+    #[error("{}: expected labels for the task {expected}, found those of {found}", path.display())]
+    OtherTask {
+        /// The file.
+        path: PathBuf,
+        /// The task that they are for.
+        expected: Task,
+        /// The task that they are of.
+        found: Task,
+    },
+    /// Training data with fewer labels than two.
+    #[error("{}: expected at least two labels, found {}", path.display(), listed(found))]
+    FewLabels {
+        /// The training file.
+        path: PathBuf,
+        /// The labels.
+        found: Vec<String>,
+    },
     /// A label table in a file that cannot be read back.
     #[error("{}:{line}: expected id, label and optionally count, separated by tabs, ids from 0; found {found:?}",
         path.display())]
@@ -386,6 +405,14 @@ impl Error {
                 RowFault::Ragged { .. } => {
                     "mend the row, check --delimiter, or leave such rows out with --on-bad-row skip".into()
                 }
+                RowFault::NotANumber { .. } => {
+                    "mend the row, name another --label-column, say --task single-label if these are classes, or leave \
+                     such rows out with --on-bad-row skip"
+                        .into()
+                }
+                RowFault::NotAList { .. } => {
+                    "say what stands between the labels of a row, such as --label-separator ';'".into()
+                }
                 RowFault::AfterQuote { .. } => {
                     "write a quote inside a quoted field twice (\"\"), or leave such rows out with --on-bad-row skip"
                         .into()
@@ -408,7 +435,11 @@ impl Error {
             Error::Json { .. } => {
                 "a .json file is one array of records; for one record a line, say --data-format jsonl".into()
             }
-            Error::OneClass { .. } => "check the label column (--label-column)".into(),
+            Error::OtherTask { expected: Task::SingleLabel, .. } => "leave --task away".into(),
+            Error::OtherTask { .. } => {
+                "lists of labels and values stand in a column of a table, which may list images too (--image-column)".into()
+            }
+            Error::OneClass { .. } | Error::FewLabels { .. } => "check the label column (--label-column)".into(),
             Error::Unlabelled { .. } => "name the label column with --label-column".into(),
             Error::UnseenLabel { nearest, .. } => {
                 let admit = "--unseen-labels union admits labels that training lacks";

@@ -1,10 +1,11 @@
 //! One example, and a note on a row that became none.
 
+use crate::label::Label;
 use crate::picture::Picture;
 use serde::{Deserialize, Serialize};
 
 /// One row of a file, ready to be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// Value of the file's id column, or else the row's number, from 1, counted over good and bad rows.
     pub id: String,
@@ -14,10 +15,17 @@ pub struct Example {
     pub pair: Option<String>,
     /// The image, when this is one.
     pub image: Option<Picture>,
-    /// The label's name, without surrounding white space.
-    pub label: Option<String>,
+    /// What the row says of it; none of unlabelled data.
+    pub label: Option<Label>,
     /// Line on which the row starts, from 1.
     pub line: u64,
+}
+
+impl Example {
+    /// The name of its class; `None` where it has none.
+    pub fn class(&self) -> Option<&str> {
+        self.label.as_ref().and_then(Label::class)
+    }
 }
 
 /// A row that was left out, and why.

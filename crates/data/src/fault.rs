@@ -39,6 +39,30 @@ pub enum RowFault {
         /// Name of the column.
         column: String,
     },
+    /// What should be a number is none, or not a finite one.
+    #[error("the column `{column}` holds {found:?}, expected a finite number")]
+    NotANumber {
+        /// Name of the column.
+        column: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A text where a list of labels should stand, and nothing that says how it is cut into labels.
+    #[error("the column `{column}` holds the text {found:?}, expected a list of labels")]
+    NotAList {
+        /// Name of the column.
+        column: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A label that stands twice among those of a row.
+    #[error("the column `{column}` holds the label `{found}` twice")]
+    RepeatedLabel {
+        /// Name of the column.
+        column: String,
+        /// The label.
+        found: String,
+    },
     /// The label holds a tab or a line break, which no label table can carry.
     #[error("the label in column `{column}` holds a tab or a line break: {found:?}")]
     BrokenLabel {

@@ -14,6 +14,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::example::Example;
 use crate::image::Image;
+use crate::label::Label;
 use crate::picture::Still;
 
 /// Most bytes of a file, unpacked: beyond them, a number in its head is wrong.
@@ -34,7 +35,7 @@ pub(crate) fn read(path: &Path, labelled: bool) -> Result<(Dataset, Vec<Still>)>
             text: format!("image {}", index + 1),
             pair: None,
             image: None,
-            label: labels.as_ref().map(|labels| labels[index].to_string()),
+            label: labels.as_ref().map(|labels| Label::Class(labels[index].to_string())),
             line: index as u64 + 1,
         });
     }
@@ -137,10 +138,7 @@ mod tests {
             write(&name("train-images-idx3", images), IMAGES, images);
             write(&name("train-labels-idx1", labels), LABELS, labels);
             let (data, stills) = read(&name("train-images-idx3", images), true).unwrap();
-            assert_eq!(
-                data.examples.iter().map(|e| e.label.as_deref().unwrap()).collect::<Vec<_>>(),
-                ["7", "0"]
-            );
+            assert_eq!(data.examples.iter().map(|e| e.class().unwrap()).collect::<Vec<_>>(), ["7", "0"]);
             let pixels = [4, 5, 6].into();
             assert_eq!(stills[1], Still::Pixels(Image { channels: 1, height: 1, width: 3, pixels }));
         }

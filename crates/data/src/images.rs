@@ -14,9 +14,11 @@ use crate::folder::Listing;
 use crate::format::Format;
 use crate::idx;
 use crate::image::{Image, Preprocessor};
+use crate::label::Label;
 use crate::parquet;
 use crate::picture::{Picture, Still};
 use crate::source::{self, BadRow, Source};
+use crate::task::Task;
 
 /// Most values of an image on its way to the model's size: a strip one pixel high would become as long as memory is.
 const LARGEST: usize = 1 << 28;
@@ -94,6 +96,11 @@ impl Viewer {
 /// As [`source::read`]; a folder without images, an image without a class, an image that cannot be decoded.
 pub fn read_images(source: &Source, labelled: bool, viewer: &mut Viewer) -> Result<Dataset> {
     let format = source.format.map_or_else(|| Format::of(&source.path), Ok)?;
+    let wanted = source.task.unwrap_or(Task::SingleLabel);
+    if labelled && wanted != Task::SingleLabel && matches!(format, Format::Images | Format::Idx) {
+        let (path, found) = (source.path.clone(), Task::SingleLabel);
+        return Err(Error::OtherTask { path, expected: wanted, found });
+    }
     let (data, stills) = match format {
         Format::Images => listed(source, labelled)?,
         Format::Idx => idx::read(&source.path, labelled)?,
@@ -119,7 +126,7 @@ fn listed(source: &Source, labelled: bool) -> Result<(Dataset, Vec<Still>)> {
             text: entry.name,
             pair: None,
             image: None,
-            label: entry.class,
+            label: entry.class.map(Label::Class),
             line: index as u64 + 1,
         });
     }

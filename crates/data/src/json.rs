@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, RowFault};
 use crate::input::Input;
 use crate::intake::{Intake, Parts};
+use crate::label::Found;
 
 /// Reads one JSON object a line into `intake`.
 pub(crate) fn read_lines(input: &mut Input, intake: &mut Intake) -> Result<()> {
@@ -201,20 +202,21 @@ fn take(intake: &mut Intake, line: u64, item: std::result::Result<Item, RowFault
 
 fn parts(mut fields: Vec<(String, Value)>, intake: &Intake) -> std::result::Result<Parts, RowFault> {
     let Some(columns) = intake.columns() else { return Ok(Parts::default()) };
-    let mut field =
-        |name: &String, read: fn(&str, Value) -> std::result::Result<Option<String>, RowFault>| match fields
-            .iter()
-            .position(|(other, _)| other == name)
-        {
-            Some(index) => read(name, fields.swap_remove(index).1),
-            None => Ok(None),
+    let mut value = |name: &String| {
+        let index = fields.iter().position(|(other, _)| other == name)?;
+        Some((name.clone(), fields.swap_remove(index).1))
+    };
+    let mut read =
+        |name: Option<&String>, read: fn(&str, Value) -> std::result::Result<Option<String>, RowFault>| {
+            name.and_then(&mut value).map_or(Ok(None), |(name, value)| read(&name, value))
         };
-    Ok(Parts {
-        text: field(&columns.text, text)?,
-        pair: columns.pair.as_ref().map(|name| field(name, text)).transpose()?.flatten(),
-        label: columns.label.as_ref().map(|name| field(name, label)).transpose()?.flatten(),
-        id: columns.id.as_ref().map(|name| field(name, label)).transpose()?.flatten(),
-    })
+    let (first, pair) = (read(Some(&columns.text), text)?, read(columns.pair.as_ref(), text)?);
+    let id = read(columns.id.as_ref(), scalar)?;
+    let label = match columns.label.as_ref().and_then(value) {
+        Some((name, value)) => label(&name, value)?,
+        None => None,
+    };
+    Ok(Parts { text: first, pair, label, id })
 }
 
 fn text(name: &str, value: Value) -> std::result::Result<Option<String>, RowFault> {
@@ -225,8 +227,29 @@ fn text(name: &str, value: Value) -> std::result::Result<Option<String>, RowFaul
     }
 }
 
+/// What is to be said of the record.
+fn label(name: &str, value: Value) -> std::result::Result<Option<Found>, RowFault> {
+    match value {
+        Value::Array(items) => {
+            let item = |item| match scalar(name, item)? {
+                Some(text) => Ok(text),
+                None => Err(RowFault::Kind {
+                    field: name.into(),
+                    expected: "a list of labels",
+                    found: "null in a list".into(),
+                }),
+            };
+            items.into_iter().map(item).collect::<std::result::Result<_, _>>().map(Found::List).map(Some)
+        }
+        Value::Number(number) if number.is_f64() && number.as_f64().is_some_and(|v| v.fract() != 0.0) => {
+            Ok(number.as_f64().map(Found::Real))
+        }
+        other => Ok(scalar(name, other)?.map(Found::Text)),
+    }
+}
+
 /// A class, or an id, as text.
-fn label(name: &str, value: Value) -> std::result::Result<Option<String>, RowFault> {
+fn scalar(name: &str, value: Value) -> std::result::Result<Option<String>, RowFault> {
     /// 2^53: whole numbers below are exact in a double.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {

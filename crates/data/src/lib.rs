@@ -5,7 +5,8 @@
 //! when the source says [`BadRow::Skip`], is left out and noted in the dataset. Nothing is guessed about the values;
 //! what *is* guessed (format by extension, columns by name) is listed where it is decided, and recorded.
 //!
-//! [`Labels`] is built once, from the training data, and maps by name for ever after; [`stratified_split`] makes a
+//! A row says a class, several labels or a number ([`Task`]); [`Labels`] is built once, from the training data, and maps by
+//! name for ever after; [`stratified_split`] makes a
 //! validation set when none is given; the [`Tokenizer`] counts every text at full length before it cuts; and the
 //! [`Receipt`] says all of this back: rows, classes, lengths, truncation, duplicates, leaks between splits, bad rows.
 //! [`Batches`] deals an epoch's order into index batches.
@@ -44,6 +45,7 @@ mod images;
 mod input;
 mod intake;
 mod json;
+mod label;
 mod labels;
 mod lines;
 mod nearest;
@@ -54,6 +56,7 @@ mod receipt;
 mod records;
 mod source;
 mod split;
+mod task;
 mod tokenizer;
 mod word_pieces;
 
@@ -66,6 +69,7 @@ pub use fault::RowFault;
 pub use format::{Delimiter, Format};
 pub use image::{Augment, Decoded, Decoding, Filter, Image, Preprocessor, RandAugment, decode};
 pub use images::{Viewer, read_images};
+pub use label::Label;
 pub use labels::Labels;
 pub use nearest::nearest;
 pub use order::natural_order;
@@ -73,9 +77,10 @@ pub use parquet::{labels_are_hidden, panic_is_expected, parquet_holds_images};
 pub use picture::{Picture, Still};
 pub use receipt::{
     ClassCount, Conflict, Conflicts, Leak, LeakedText, Lengths, PictureSizes, Receipt, SplitInput,
-    SplitReceipt, Truncation,
+    SplitReceipt, Truncation, Values,
 };
 pub use source::{BadRow, Source, read, read_bytes};
 pub use split::{Split, stratified_sample, stratified_split};
+pub use task::Task;
 pub use tokenizer::{Encoded, Tokenizer};
 pub use word_pieces::{SPECIAL, learn_word_pieces, prune_word_pieces, word_piece_ids};

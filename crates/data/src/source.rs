@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{Delimiter, Format};
 use crate::input::Input;
 use crate::intake::Intake;
+use crate::task::Task;
 use crate::{csv, json, lines, parquet};
 
 /// What becomes of a row that cannot be used.
@@ -41,6 +42,11 @@ pub struct Source {
     pub pair_column: Option<String>,
     /// Column of the label; without one, see [`Columns`](crate::Columns).
     pub label_column: Option<String>,
+    /// What the labels are for; without a task, what they look like: lists, or a separator, make it multi-label, numbers that
+    /// are not all whole regression, and all else, as all labels of images, is a class.
+    pub task: Option<Task>,
+    /// What stands between the labels of a text, where several may apply.
+    pub label_separator: Option<char>,
     /// What becomes of a row that cannot be used.
     pub on_bad_row: BadRow,
 }
@@ -58,6 +64,8 @@ impl Source {
             text_column: None,
             pair_column: None,
             label_column: None,
+            task: Some(Task::SingleLabel),
+            label_separator: None,
             on_bad_row: BadRow::Error,
         }
     }
@@ -73,8 +81,10 @@ impl Source {
 ///   empty text.
 /// - Texts are kept as they stand. White space around labels and column names is cut.
 /// - In JSON, a text is a string. A label is a string, an integer, `true` or `false`, or a number without a fraction
-///   such as `1.0`, which becomes `1`, since that is how tables with gaps export integers; any other number is a score,
-///   not a class, and a bad row. The first object tells the columns.
+///   such as `1.0`, which becomes `1`, since that is how tables with gaps export integers; any other number is a value,
+///   not a class ([`Source::task`]). A list of such is a list of labels. The first object tells the columns.
+/// - Of a value, the label is a finite number. Of several labels, it is a list, or a text with [`Source::label_separator`]
+///   between them, of which an empty one is no label.
 /// - In Parquet, texts and labels are as in JSON. Where the file's metadata name the classes of a column of class ids, as
 ///   the library `datasets` writes them, the names are the labels, all of them, in the order of their ids; an id without a
 ///   name is a bad row. Rows are counted from 1.
@@ -146,7 +156,7 @@ mod tests {
     }
 
     fn texts(data: &Dataset) -> Vec<(&str, Option<&str>, u64)> {
-        data.examples.iter().map(|e| (e.text.as_str(), e.label.as_deref(), e.line)).collect()
+        data.examples.iter().map(|e| (e.text.as_str(), e.class(), e.line)).collect()
     }
 
     #[test]
@@ -172,7 +182,7 @@ mod tests {
             let (_folder, source) = file(name, content.as_bytes());
             let data = read(&source, true).unwrap();
             let found: Vec<_> =
-                data.examples.iter().map(|e| (e.text.as_str(), e.label.as_deref(), e.id.as_str())).collect();
+                data.examples.iter().map(|e| (e.text.as_str(), e.class(), e.id.as_str())).collect();
             assert_eq!(found, expected, "{name}");
             assert_eq!((data.rows_read, data.bad_rows.len()), (2, 0), "{name}");
         }
@@ -261,7 +271,7 @@ mod tests {
                {\"text\":\"d\",\"label\":2.0},{\"text\":\"e\",\"label\":18446744073709551615}]",
         );
         let data = read(&source, true).unwrap();
-        let labels: Vec<_> = data.examples.iter().filter_map(|e| e.label.as_deref()).collect();
+        let labels: Vec<_> = data.examples.iter().filter_map(|e| e.class()).collect();
         assert_eq!(labels, ["x", "-3", "true", "2", "18446744073709551615"]);
     }
 

@@ -36,7 +36,7 @@ fn columns(names: &str) -> Option<Vec<String>> {
 fn counts(data: &Dataset) -> Vec<(String, usize)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for example in &data.examples {
-        *counts.entry(example.label.as_deref().unwrap_or("")).or_default() += 1;
+        *counts.entry(example.class().unwrap_or("")).or_default() += 1;
     }
     counts.into_iter().map(|(label, count)| (label.to_string(), count)).collect()
 }
@@ -97,16 +97,15 @@ fn mrpc_reads_pairs_behind_a_byte_order_mark() {
 #[test]
 fn stsb_reads_pairs_by_name() {
     let Some(train) = source("stsb/train.tsv") else { return };
-    let train = read(&Source { label_column: Some("score".into()), ..train }, true).unwrap();
-    assert_eq!(train.examples.len(), 5749);
+    let scored = |source| Source { label_column: Some("score".into()), task: None, ..source };
+    let train = read(&scored(train), true).unwrap();
+    assert_eq!((train.examples.len(), train.task), (5749, Task::Regression));
     assert_eq!(train.columns.pair.as_deref(), Some("sentence2"));
-    let scores: Vec<f64> =
-        train.examples.iter().map(|example| example.label.as_ref().unwrap().parse().unwrap()).collect();
+    let scores = Labels::from_training(&train, &[]).unwrap().values(&train).unwrap();
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     // The mean is recorded to three decimals.
     assert!((mean - 2.701).abs() <= 0.0005, "{mean}");
-    let dev = Source { label_column: Some("score".into()), ..source("stsb/dev.tsv").unwrap() };
-    assert_eq!(read(&dev, true).unwrap().examples.len(), 1500);
+    assert_eq!(read(&scored(source("stsb/dev.tsv").unwrap()), true).unwrap().examples.len(), 1500);
 }
 
 #[test]

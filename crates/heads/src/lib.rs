@@ -26,6 +26,7 @@ mod lending;
 mod lora;
 mod masked_lm;
 mod plan;
+mod truth;
 
 pub use classifier::{Classifier, Logits, LogitsTape};
 pub use depth::Depths;
@@ -36,4 +37,5 @@ pub use head_init::{CALIBRATED_VARIANCE, HeadInit};
 pub use lending::Loan;
 pub use lora::{AdapterConfig, LoraSpec, SavedAdapter, Targets};
 pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
-pub use plan::{HeadPlan, Prediction};
+pub use plan::{HeadPlan, Prediction, Uninformed};
+pub use truth::Truth;

@@ -1,10 +1,10 @@
 //! The head plan and signal card: what is predicted of a new head, and what was measured.
 
-use crate::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, Moments, Result};
+use crate::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, Moments, Result, Truth};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use xexp_init::head_theory;
-use xexp_kernels::{Pool, cross_entropy, sum_of_squares};
+use xexp_kernels::{Pool, sum_of_squares};
 
 /// What follows from the moments of the features and the head's standard deviation, before anything is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,9 +13,54 @@ pub struct Prediction {
     pub logit_variance: f64,
     /// The part of it that differs between examples.
     pub sample_variance: f64,
-    /// Expected cross-entropy at the start: logits of an example are independent `N(0, Var(w)‖φ‖²)`. None when
-    /// that variance is beyond what [`head_theory::initial_cross_entropy`] integrates.
+    /// Expected loss at the start: logits of an example are independent `N(0, Var(w)‖φ‖²)`. None when that variance is
+    /// beyond what [`head_theory::initial_cross_entropy`] integrates.
     pub initial_loss: Option<f64>,
+}
+
+/// The loss of a head that knows nothing, as `head.json` and `results.json` name it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uninformed {
+    /// `ln C`, the cross-entropy of equal logits.
+    LnClasses(f64),
+    /// `ln 2`, the binary cross-entropy of logits of zero.
+    LnTwo(f64),
+    /// Variance of the values, the squared error of their mean.
+    ValueVariance(f64),
+}
+
+impl Uninformed {
+    /// For the truth of some examples.
+    fn of(truth: &Truth, classes: usize) -> Self {
+        match truth {
+            Truth::Classes(_) => Uninformed::LnClasses((classes as f64).ln()),
+            Truth::Labels(_) => Uninformed::LnTwo(std::f64::consts::LN_2),
+            Truth::Values(values) => {
+                let mean = mean_of(values, |y| y);
+                Uninformed::ValueVariance(mean_of(values, |y| (y - mean).powi(2)))
+            }
+        }
+    }
+
+    /// The loss.
+    pub fn loss(self) -> f64 {
+        let (Uninformed::LnClasses(loss) | Uninformed::LnTwo(loss) | Uninformed::ValueVariance(loss)) = self;
+        loss
+    }
+
+    /// What it is, in a few words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Uninformed::LnClasses(_) => "ln C",
+            Uninformed::LnTwo(_) => "ln 2",
+            Uninformed::ValueVariance(_) => "variance of the values",
+        }
+    }
+}
+
+fn mean_of(values: &[f32], of: impl Fn(f64) -> f64) -> f64 {
+    values.iter().map(|&y| of(f64::from(y))).sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Everything said about a new head; saved as `head.json`.
@@ -40,22 +85,37 @@ pub struct HeadPlan {
     pub predicted: Prediction,
     /// Mean square of the logits of these features under the head as drawn.
     pub measured_logit_variance: f64,
-    /// Cross-entropy on these examples under the head as drawn.
+    /// Loss on these examples under the head as drawn.
     pub initial_loss: f64,
-    /// Cross-entropy of equal logits.
-    pub ln_classes: f64,
+    /// Loss of a head that knows nothing.
+    #[serde(flatten)]
+    pub uninformed: Uninformed,
 }
 
 impl Prediction {
-    /// For a head of standard deviation `std` on `features`.
+    /// For a head of standard deviation `std` on `features` of examples with this `truth`.
+    ///
+    /// With `z ~ N(0, s²)` independent of the truth, the binary cross-entropy is `E ln(1 + e^z)`, which is the cross-entropy of
+    /// two classes at `s²/2`, for the difference of their logits has then the variance `s²`; the squared error is `s² + E[y²]`.
     ///
     /// # Errors
     /// A standard deviation or moments that are not finite.
-    pub fn new(std: f64, classes: usize, features: &Features, moments: &Moments) -> Result<Self> {
+    pub fn new(
+        std: f64,
+        classes: usize,
+        (features, truth): (&Features, &Truth),
+        moments: &Moments,
+    ) -> Result<Self> {
         let Moments { width, second_moment, variance, .. } = *moments;
         let logits = head_theory::Features { width, second_moment, variance }.logit_variance(std)?;
-        let loss =
-            |row: &[f32]| head_theory::initial_cross_entropy(classes, std * std * sum_of_squares(row)).ok();
+        let loss = |row: &[f32]| {
+            let variance = std * std * sum_of_squares(row);
+            match truth {
+                Truth::Classes(_) => head_theory::initial_cross_entropy(classes, variance).ok(),
+                Truth::Labels(_) => head_theory::initial_cross_entropy(2, variance / 2.0).ok(),
+                Truth::Values(values) => Some(variance + mean_of(values, |y| y * y)),
+            }
+        };
         let losses: Option<Vec<f64>> = features.values.chunks_exact(features.width).map(loss).collect();
         let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
         Ok(Prediction {
@@ -67,7 +127,7 @@ impl Prediction {
 }
 
 impl HeadPlan {
-    /// Predicts first, then measures the head as drawn on `features` with their `labels`.
+    /// Predicts first, then measures the head as drawn on `features` with their `truth`.
     ///
     /// # Errors
     /// None in practice: our weights are what kernels take.
@@ -75,14 +135,15 @@ impl HeadPlan {
         classifier: &Classifier,
         (init, scale, std): (HeadInit, f64, f64),
         features: &Features,
-        labels: &[u32],
+        truth: &Truth,
         pool: &Pool,
     ) -> Result<Self> {
         let moments = Moments::of(&features.values, features.width);
-        let predicted = Prediction::new(std, classifier.classes(), features, &moments)?;
+        let predicted = Prediction::new(std, classifier.classes(), (features, truth), &moments)?;
         let logits = classifier.logits(&features.values, pool)?;
         let mut scrap = pool.buffer(logits.len());
-        let weight = 1.0 / labels.len().max(1) as f64;
+        let outputs = classifier.classes();
+        let weight = 1.0 / truth.examples(outputs).max(1) as f64;
         Ok(HeadPlan {
             init: init.to_string(),
             scale,
@@ -93,8 +154,8 @@ impl HeadPlan {
             features: moments,
             predicted,
             measured_logit_variance: sum_of_squares(&logits) / logits.len().max(1) as f64,
-            initial_loss: cross_entropy::forward_backward(&logits, labels, weight, &mut scrap),
-            ln_classes: (classifier.classes() as f64).ln(),
+            initial_loss: truth.loss(&logits, outputs, weight, &mut scrap),
+            uninformed: Uninformed::of(truth, outputs),
         })
     }
 }
@@ -123,11 +184,13 @@ impl fmt::Display for HeadPlan {
             100.0 * m.mean_share
         )?;
         writeln!(f, "  \"zero mean, unit variance\" {premise} for this backbone")?;
+        let (name, loss) = (self.uninformed.name(), self.uninformed.loss());
         if let Some(std) = self.advised_std {
-            writeln!(
-                f,
-                "  advised here: std {std:.5} (logit variance {CALIBRATED_VARIANCE}), or zero (a loss of exactly ln C)"
-            )?;
+            let zero = match self.uninformed {
+                Uninformed::ValueVariance(_) => "zero (a loss of the values' mean square)".to_string(),
+                _ => format!("zero (a loss of exactly {name})"),
+            };
+            writeln!(f, "  advised here: std {std:.5} (logit variance {CALIBRATED_VARIANCE}), or {zero}")?;
         }
         writeln!(
             f,
@@ -136,8 +199,7 @@ impl fmt::Display for HeadPlan {
         )?;
         write!(
             f,
-            "  initial loss: ln C = {:.4}, predicted {}, measured {:.4}",
-            self.ln_classes,
+            "  initial loss: {name} = {loss:.4}, predicted {}, measured {:.4}",
             p.initial_loss.map_or("beyond the formula".to_string(), |loss| format!("{loss:.4}")),
             self.initial_loss
         )

@@ -4,9 +4,9 @@
 //! second derivatives and sees what lies beyond them. Source: Kalra & Barkeshli 2024 ("critical sharpness").
 
 use xexp_backbones::{Grads, Input, Mode, Pass, WeightId};
-use xexp_heads::{Classifier, Features, HeadInit, Moments};
+use xexp_heads::{Classifier, Features, HeadInit, Moments, Truth};
 use xexp_init::Seed;
-use xexp_kernels::{Pool, cross_entropy};
+use xexp_kernels::Pool;
 use xexp_train::Sample;
 
 use crate::Result;
@@ -21,8 +21,8 @@ const BATCH: usize = 8;
 const DOUBLINGS: usize = 40;
 const HALVINGS: usize = 4;
 
-/// Packed batches with their labels.
-type Batches = Vec<(Input, Vec<u32>)>;
+/// Packed batches with their truth.
+type Batches = Vec<(Input, Truth)>;
 
 /// The largest first steps that do not raise the mean cross-entropy of a calibrated head on these labelled examples, with the
 /// blocks and the head trained: along the gradient, and as Adam takes it, every value by the same amount against its
@@ -102,11 +102,12 @@ fn search(first: f64, mut holds: impl FnMut(f64) -> Result<bool>) -> Result<f64>
 /// Mean loss and its gradients.
 fn gradients(classifier: &Classifier, batches: &Batches, examples: usize, grads: &mut Grads) -> Result<f64> {
     let (pool, mut loss) = (Pool::default(), 0.0);
-    for (input, labels) in batches {
+    for (input, truth) in batches {
         let mut pass = Pass::new(&pool, Mode::Trace);
         let logits = classifier.forward(input, &mut pass)?;
         let mut dlogits = pool.buffer(logits.values.len());
-        loss += cross_entropy::forward_backward(&logits.values, labels, 1.0 / examples as f64, &mut dlogits);
+        let weight = 1.0 / examples as f64;
+        loss += truth.loss(&logits.values, classifier.classes(), weight, &mut dlogits);
         if let Some(tape) = logits.tape {
             classifier.backward(grads, &dlogits, tape, input, &pass)?;
         }
@@ -131,10 +132,11 @@ fn at(
         kept.push(now);
     }
     let (pool, mut loss) = (Pool::default(), 0.0);
-    for (input, labels) in batches {
+    for (input, truth) in batches {
         let logits = classifier.forward(input, &mut Pass::new(&pool, Mode::Eval))?;
         let mut unused = pool.buffer(logits.values.len());
-        loss += cross_entropy::forward_backward(&logits.values, labels, 1.0 / examples as f64, &mut unused);
+        let weight = 1.0 / examples as f64;
+        loss += truth.loss(&logits.values, classifier.classes(), weight, &mut unused);
     }
     for ((id, _), now) in directions.iter().zip(kept) {
         classifier.params.set(*id, &now)?;

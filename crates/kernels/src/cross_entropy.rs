@@ -29,15 +29,39 @@ pub fn forward_backward_soft(
     weight: f64,
     dlogits: &mut [f32],
 ) -> f64 {
+    of_rows(logits, targets, (classes, weight), dlogits, |_| 1.0)
+}
+
+/// The same with rows of any sum, as class weights make them: adds `−Σ_c target_c ln softmax(logits)_c · weight` and writes
+/// `dlogits = weight · (Σ_c target_c · softmax − target)`.
+pub fn forward_backward_weighted(
+    logits: &[f32],
+    targets: &[f32],
+    classes: usize,
+    weight: f64,
+    dlogits: &mut [f32],
+) -> f64 {
+    let total = |targets: &[f32]| targets.iter().map(|&t| f64::from(t)).sum();
+    of_rows(logits, targets, (classes, weight), dlogits, total)
+}
+
+fn of_rows(
+    logits: &[f32],
+    targets: &[f32],
+    (classes, weight): (usize, f64),
+    dlogits: &mut [f32],
+    total: impl Fn(&[f32]) -> f64,
+) -> f64 {
     let mut loss = 0f64;
     let rows = logits.chunks_exact(classes).zip(targets.chunks_exact(classes));
     for ((z, t), d) in rows.zip(dlogits.chunks_exact_mut(classes)) {
         let max = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = z.iter().map(|&v| f64::from(v - max).exp()).sum();
+        let total = total(t);
         for ((d, &v), &t) in d.iter_mut().zip(z).zip(t) {
             let (above, t) = (f64::from(v - max), f64::from(t));
             loss += t * (sum.ln() - above) * weight;
-            *d = (weight * (above.exp() / sum - t)) as f32;
+            *d = (weight * (total * (above.exp() / sum) - t)) as f32;
         }
     }
     loss
@@ -87,6 +111,25 @@ mod tests {
             let slope = (at(1.0) - at(-1.0)) / (2.0 * f64::from(h));
             // Truncation h²/6 · |third derivative| ≤ 1e-5 · 0.1.
             assert!((slope - f64::from(d[i])).abs() < 3e-6, "{i}: {slope} against {}", d[i]);
+        }
+    }
+
+    #[test]
+    fn rows_of_any_sum_have_the_slope_of_their_loss() {
+        let z = vec![1.5f32, -2.0, 0.25, 3.0, 2.0, -4.0];
+        let targets = [0.5f32, 0.25, 1.5, 0.0, 2.0, 0.125];
+        let (mut d, mut scrap) = (vec![0.0; 6], vec![0.0; 6]);
+        forward_backward_weighted(&z, &targets, 3, 0.5, &mut d);
+        for i in 0..6 {
+            let h = 1.0 / 128.0;
+            let mut at = |s: f32| {
+                let mut z = z.clone();
+                z[i] += s * h;
+                forward_backward_weighted(&z, &targets, 3, 0.5, &mut scrap)
+            };
+            let slope = (at(1.0) - at(-1.0)) / (2.0 * f64::from(h));
+            // Truncation h²/6 · |third derivative| ≤ 1e-5 · 0.1 · 2.25.
+            assert!((slope - f64::from(d[i])).abs() < 6e-6, "{i}: {slope} against {}", d[i]);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{Error, Result, atomic};
 /// The columns of `metrics.csv`.
 ///
 /// None holds a time or a speed: two runs of the same seed write the same bytes.
-pub const COLUMNS: [&str; 12] = [
+pub const COLUMNS: [&str; 16] = [
     "step",
     "epoch",
     "examples",
@@ -24,6 +24,10 @@ pub const COLUMNS: [&str; 12] = [
     "valid_macro_f1",
     "valid_mcc",
     "valid_ece",
+    "valid_micro_f1",
+    "valid_pearson",
+    "valid_spearman",
+    "valid_rmse",
 ];
 
 /// What is known at one logged step.
@@ -50,7 +54,7 @@ pub struct Row {
 /// Scores on the validation set; only the loss is known of every kind of run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Valid {
-    /// Mean loss: of a classifier and of masked words the cross-entropy in nats.
+    /// Mean loss: of a classifier and of masked words the cross-entropy in nats, of values the squared error.
     pub loss: f64,
     /// Share of examples labelled right, or of masked words found.
     pub accuracy: Option<f64>,
@@ -60,6 +64,14 @@ pub struct Valid {
     pub mcc: Option<f64>,
     /// Expected calibration error.
     pub ece: Option<f64>,
+    /// F1 of the counts summed over the labels, where several may apply.
+    pub micro_f1: Option<f64>,
+    /// Pearson's correlation of values.
+    pub pearson: Option<f64>,
+    /// Spearman's.
+    pub spearman: Option<f64>,
+    /// Root of their mean squared error.
+    pub rmse: Option<f64>,
 }
 
 /// The open `metrics.csv` of a run.
@@ -184,6 +196,10 @@ impl Row {
             valid(|valid| valid.macro_f1),
             valid(|valid| valid.mcc),
             valid(|valid| valid.ece),
+            valid(|valid| valid.micro_f1),
+            valid(|valid| valid.pearson),
+            valid(|valid| valid.spearman),
+            valid(|valid| valid.rmse),
         ];
         fields.join(",") + "\n"
     }
@@ -211,6 +227,10 @@ impl Row {
                 macro_f1: optional(9)?,
                 mcc: optional(10)?,
                 ece: optional(11)?,
+                micro_f1: optional(12)?,
+                pearson: optional(13)?,
+                spearman: optional(14)?,
+                rmse: optional(15)?,
             })
         };
         Ok(Row {
@@ -238,6 +258,8 @@ mod tests {
             macro_f1: Some(0.5),
             mcc: (step > 2).then_some(-0.25),
             ece: Some(1e-9),
+            pearson: (step > 4).then_some(-0.5),
+            ..Valid::default()
         };
         Row {
             step,
@@ -286,7 +308,10 @@ mod tests {
     #[test]
     fn a_line_has_a_field_for_each_column() {
         let text = Row { loss: Some(0.5), valid: None, ..row(1) }.line();
-        assert_eq!(text, "1,0.14285714285714285,32,1.6666666666666667e-5,0.001,0.5,2.718281828459045,,,,,\n");
+        assert_eq!(
+            text,
+            "1,0.14285714285714285,32,1.6666666666666667e-5,0.001,0.5,2.718281828459045,,,,,,,,,\n"
+        );
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Run<'_> {
         let per_epoch = s.steps_per_epoch(examples);
         let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
         if state.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            state.order = Some((epoch, order(s.seed, epoch, examples)));
+            state.order = Some((epoch, self.objective.order(s.seed, epoch)));
         }
         let size = s.batch_size * s.accumulate;
         let order = state.order.iter().flat_map(|(_, order)| order);

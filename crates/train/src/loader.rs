@@ -146,7 +146,7 @@ pub(crate) fn batches(samples: &[Sample], size: usize) -> impl Iterator<Item = R
     std::iter::from_fn(move || {
         let (part, current) = ahead.take()?;
         ahead = begin();
-        Some(current.finish().and_then(|images| pack_with(part.iter(), &images)).map(|(input, _)| input))
+        Some(current.finish().and_then(|images| pack_with(part.iter(), &images)))
     })
 }
 
@@ -166,7 +166,7 @@ fn together(samples: &[Sample], size: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::{Error, Target};
 
     /// An image of its own number; the number −1 cannot be read, −2 panics.
     #[derive(Debug)]
@@ -185,7 +185,7 @@ mod tests {
     fn samples(numbers: impl Iterator<Item = f32>) -> Vec<Sample> {
         let sample = |number| Sample {
             content: Content::Image { image: Arc::new(Numbered(number)), tokens: 1 },
-            label: 0,
+            target: Target::Class(0),
         };
         numbers.map(sample).collect()
     }

@@ -1,9 +1,12 @@
 //! What a run minimises.
 
 use crate::by_depth::ByDepth;
+use crate::counting::Counting;
+use crate::fit;
 use crate::loader::{Ahead, Loader};
 use crate::mixing::{Mixed, Mixing};
-use crate::sample::{Sample, Visit, pack_with};
+use crate::sample::{Sample, Target, Visit, pack_with, truth};
+use crate::sampling::Sampling;
 use crate::step::StepSettings;
 use crate::validate::validate;
 use crate::{Error, Result, predict};
@@ -11,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use xexp_backbones::{Grads, Mode, Params, Pass, Seed};
-use xexp_heads::Classifier;
+use xexp_heads::{Classifier, Truth};
 use xexp_kernels::{Pool, cross_entropy};
 use xexp_report::Valid;
 
@@ -23,6 +26,11 @@ pub trait Objective {
 
     /// Number of training examples.
     fn examples(&self) -> usize;
+
+    /// The examples of an epoch in their order, as many as there are: each once, or drawn.
+    fn order(&self, seed: Seed, epoch: u64) -> Vec<usize> {
+        fit::order(seed, epoch, self.examples())
+    }
 
     /// Whether a weight follows the head's learning rate rather than the backbone's.
     fn in_head(&self, name: &str) -> bool;
@@ -65,12 +73,15 @@ pub enum Evaluation {
     Scored(Valid),
 }
 
-/// Cross-entropy of a classifier on labelled samples; the best weights are those of the highest macro-F1.
+/// The loss of a classifier on samples, that of their task ([`Truth::loss`]); the best weights are those of the highest
+/// [`Score`](crate::Score).
 pub struct Supervised<'a> {
     classifier: &'a Classifier,
     train: &'a [Sample],
     valid: &'a [Sample],
     mixing: Mixing,
+    counting: Counting,
+    sampling: Sampling,
     by_depth: Option<ByDepth>,
     loader: Loader,
     /// Steps whose images were begun: this one's and the next one's.
@@ -80,8 +91,27 @@ pub struct Supervised<'a> {
 impl<'a> Supervised<'a> {
     /// Of a backbone and head, on examples to train on, and examples that choose the best weights, which may be none.
     pub fn new(classifier: &'a Classifier, train: &'a [Sample], valid: &'a [Sample]) -> Self {
-        let (mixing, loader, ahead) = (Mixing::default(), Loader::new(train), Mutex::default());
-        Supervised { classifier, train, valid, mixing, by_depth: None, loader, ahead }
+        Supervised {
+            classifier,
+            train,
+            valid,
+            mixing: Mixing::default(),
+            counting: Counting::default(),
+            sampling: Sampling::default(),
+            by_depth: None,
+            loader: Loader::new(train),
+            ahead: Mutex::default(),
+        }
+    }
+
+    /// The same with classes and labels that count otherwise. Mixed images have no class: their weights are not used.
+    pub fn counted(self, counting: Counting) -> Self {
+        Supervised { counting, ..self }
+    }
+
+    /// The same with examples drawn otherwise.
+    pub fn sampled(self, sampling: Sampling) -> Self {
+        Supervised { sampling, ..self }
     }
 
     /// The same with images mixed.
@@ -126,11 +156,14 @@ impl<'a> Supervised<'a> {
             let Mixed { pixels, share } =
                 self.mixing.apply(&images[turn], &images[partner], shape, &mut stream);
             for (of, share) in [(example, share), (chosen[partner], 1.0 - share)] {
-                targets[turn * classes + self.train[of].label as usize] += share as f32;
+                if let Target::Class(label) = self.train[of].target {
+                    targets[turn * classes + label as usize] += share as f32;
+                }
             }
             pixels
         });
         *images = mixed.collect();
+        self.counting.smooth(&mut targets, classes);
         Some(targets)
     }
 }
@@ -142,6 +175,10 @@ impl Objective for Supervised<'_> {
 
     fn examples(&self) -> usize {
         self.train.len()
+    }
+
+    fn order(&self, seed: Seed, epoch: u64) -> Vec<usize> {
+        self.sampling.order(self.train, seed, epoch)
     }
 
     fn in_head(&self, name: &str) -> bool {
@@ -170,7 +207,8 @@ impl Objective for Supervised<'_> {
         let samples: Vec<&Sample> = chosen.iter().map(|&i| &self.train[i]).collect();
         let mut images = self.images(chosen, settings)?;
         let targets = self.mix(chosen, settings, &mut images);
-        let batch = Batch { samples: &samples, images: &images, targets: targets.as_deref() };
+        let (targets, counting) = (targets.as_deref(), &self.counting);
+        let batch = Batch { samples: &samples, images: &images, targets, counting };
         accumulate(self.classifier, batch, settings, grads, pool)
     }
 
@@ -180,8 +218,7 @@ impl Objective for Supervised<'_> {
         }
         let logits = predict::logits(self.classifier, self.valid, batch, interrupted, |_| ())?;
         let Some(logits) = logits else { return Ok(Evaluation::Interrupted) };
-        let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
-        let scores = validate(&logits, &labels, self.classifier.classes())?;
+        let scores = validate(&logits, &truth(self.valid.iter())?, self.classifier.classes())?;
         Ok(Evaluation::Scored(scores))
     }
 }
@@ -200,7 +237,7 @@ pub fn gradients(
     pool: &Pool,
 ) -> Result<f64> {
     let images = Loader::new(&[]).begin(samples.iter().map(|sample| (*sample, None))).finish()?;
-    let batch = Batch { samples, images: &images, targets: None };
+    let batch = Batch { samples, images: &images, targets: None, counting: &Counting::default() };
     accumulate(classifier, batch, settings, grads, pool)
 }
 
@@ -211,29 +248,37 @@ struct Batch<'a> {
     images: &'a [Arc<[f32]>],
     /// Shares of the classes instead of labels, `(samples, classes)`.
     targets: Option<&'a [f32]>,
+    /// How classes and labels count.
+    counting: &'a Counting,
 }
 
 /// The same of samples with their images at hand.
 fn accumulate(
     classifier: &Classifier,
-    Batch { samples, images, targets }: Batch<'_>,
+    Batch { samples, images, targets, counting }: Batch<'_>,
     settings: &StepSettings,
     grads: &mut Grads,
     pool: &Pool,
 ) -> Result<f64> {
-    let (weight, classes, size) = (1.0 / samples.len() as f64, classifier.classes(), settings.micro_batch);
+    let (classes, size) = (classifier.classes(), settings.micro_batch);
+    let weight = match targets {
+        None => counting.share(samples.iter().map(|sample| &sample.target)),
+        Some(_) => 1.0 / samples.len() as f64,
+    };
     let mut loss = 0.0;
     for (turn, part) in samples.chunks(size).enumerate() {
         let within = turn * size..turn * size + part.len();
         // Texts have no images at all.
-        let (input, labels) =
-            pack_with(part.iter().copied(), images.get(within.clone()).unwrap_or_default())?;
+        let input = pack_with(part.iter().copied(), images.get(within.clone()).unwrap_or_default())?;
         let mode = Mode::Train { seed: settings.seed, step: settings.pass(turn) };
         let mut pass = Pass::new(pool, mode);
         let logits = classifier.forward(&input, &mut pass)?;
         let mut dlogits = pool.buffer(logits.values.len());
         loss += match targets {
-            None => cross_entropy::forward_backward(&logits.values, &labels, weight, &mut dlogits),
+            None => {
+                let truth: Truth = truth(part.iter().copied())?;
+                counting.loss(&truth, &logits.values, classes, weight, &mut dlogits)
+            }
             Some(targets) => {
                 let targets = &targets[within.start * classes..within.end * classes];
                 cross_entropy::forward_backward_soft(&logits.values, targets, classes, weight, &mut dlogits)

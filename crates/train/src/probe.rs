@@ -5,13 +5,14 @@
 //! Nesterov's accelerated scheme with restart, from whatever head `--head-init` drew.
 //! Source: Nesterov 1983; O'Donoghue and Candès 2015, §3.2 (restart when the loss rises).
 
+use crate::counting::Counting;
 use crate::validate::validate;
 use crate::{Error, Result, Score};
 use std::sync::atomic::{AtomicBool, Ordering};
-use xexp_heads::{Classifier, Features};
+use xexp_heads::{Classifier, Features, Truth};
 use xexp_init::head_theory;
 use xexp_kernels::linear::{self, GradColumns};
-use xexp_kernels::{cross_entropy, sum_of_squares};
+use xexp_kernels::sum_of_squares;
 use xexp_report::Valid;
 
 /// Settings of a probe.
@@ -19,7 +20,7 @@ use xexp_report::Valid;
 pub struct ProbeSettings {
     /// Most passes over the kept features; each is one full-batch step.
     pub passes: u32,
-    /// Learning rate of plain gradient descent; `None` for its guaranteed limit, `4/λ_max`.
+    /// Learning rate of plain gradient descent; `None` for its guaranteed limit, [`rate_factor`] times `4/λ_max`.
     pub lr: Option<f64>,
     /// Stops after so many evaluations without a better one; there is one every [`EVALUATE_EVERY`] passes.
     pub patience: Option<u32>,
@@ -41,6 +42,29 @@ pub struct Probed {
     pub lr: f64,
 }
 
+/// The guaranteed limit of the learning rate in terms of cross-entropy's `4/λ_max`: two over the loss's largest curvature, which
+/// is `λ_max/2` of cross-entropy, `λ_max/4K` of binary cross-entropy averaged over `K` labels, and `2 λ_max` of squared error.
+///
+/// Source: Böhning 1992 (cross-entropy); the logistic function's slope is at most 1/4.
+pub fn rate_factor(truth: &Truth, outputs: usize) -> f64 {
+    match truth {
+        Truth::Classes(_) => 1.0,
+        Truth::Labels(_) => 2.0 * outputs as f64,
+        Truth::Values(_) => 0.25,
+    }
+}
+
+/// What a probe learns from: features and their truth, to train and to validate on, and how classes count in training.
+#[derive(Clone, Copy)]
+pub struct Lesson<'a> {
+    /// To train on.
+    pub train: (&'a Features, &'a Truth),
+    /// To choose the best head by; may be of no examples.
+    pub valid: (&'a Features, &'a Truth),
+    /// How classes and labels count.
+    pub counting: &'a Counting,
+}
+
 /// Hears of each pass: its number, the learning rate, the training loss, and at an evaluation the scores.
 pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, f64, Option<Valid>) -> Result<()>;
 
@@ -50,19 +74,20 @@ pub type Heard<'a> = &'a mut dyn FnMut(u32, f64, f64, Option<Valid>) -> Result<(
 /// A loss that is not finite.
 pub fn fit(
     classifier: &mut Classifier,
-    (train, labels): (&Features, &[u32]),
-    (valid, valid_labels): (&Features, &[u32]),
+    Lesson { train: (train, truth), valid: (valid, valid_truth), counting }: Lesson<'_>,
     settings: &ProbeSettings,
     interrupted: &AtomicBool,
     heard: Heard<'_>,
 ) -> Result<Option<Probed>> {
     let (weight, bias) = (classifier.head.weight, classifier.head.bias);
-    let scale = Standard::of(train, bias.is_some());
+    let outputs = classifier.classes();
+    let course = Course::new(truth, counting, outputs);
+    let scale = Standard::of(train, bias.is_some(), &course.rows);
     let (x, v) = (scale.apply(train), scale.apply(valid));
-    let lambda_max = lambda_max(&x, train.width).max(1.0);
-    let limit = head_theory::guaranteed_learning_rate(lambda_max)?;
+    let lambda_max = course.lambda_max(&x, train.width);
+    let limit = head_theory::guaranteed_learning_rate(lambda_max)? * rate_factor(truth, outputs);
     let lr = settings.lr.unwrap_or(limit);
-    // Acceleration needs 1/L with L = λ_max/2, half of what plain descent may take.
+    // Acceleration needs one over the curvature, half of what plain descent may take.
     let rate = (lr / 2.0) as f32;
     let raw_b = match bias {
         Some(bias) => classifier.params.values(bias)?.to_vec(),
@@ -77,7 +102,7 @@ pub fn fit(
         if interrupted.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let (loss, dw, mut db) = look.gradient(&x, labels);
+        let (loss, dw, mut db) = look.gradient(&x, &course);
         if bias.is_none() {
             db.fill(0.0);
         }
@@ -97,11 +122,11 @@ pub fn fit(
             heard(passes, lr, loss, None)?;
             continue;
         }
-        if valid_labels.is_empty() {
+        if valid_truth.examples(outputs) == 0 {
             heard(passes, lr, loss, None)?;
             continue;
         }
-        let scores = validate(&head.logits(&v), valid_labels, classifier.classes())?;
+        let scores = validate(&head.logits(&v), valid_truth, outputs)?;
         heard(passes, lr, loss, Some(scores))?;
         let score = Score::of(&scores);
         if best.as_ref().is_none_or(|(_, best, _)| score.beats(*best)) {
@@ -122,6 +147,47 @@ pub fn fit(
     Ok(Some(Probed { passes, best_pass, lambda_max, lr }))
 }
 
+/// What is minimised over all examples at once.
+struct Course<'a> {
+    truth: &'a Truth,
+    counting: &'a Counting,
+    outputs: usize,
+    /// One over what the examples count together.
+    share: f64,
+    /// What each example counts, with a mean of about 1.
+    rows: Vec<f64>,
+}
+
+impl<'a> Course<'a> {
+    fn new(truth: &'a Truth, counting: &'a Counting, outputs: usize) -> Self {
+        let examples = truth.examples(outputs);
+        let (mut share, mut rows) = (1.0 / examples as f64, vec![1.0; examples]);
+        if let (Truth::Classes(labels), Some(weights)) = (truth, &counting.class_weights) {
+            share = 1.0 / labels.iter().map(|label| f64::from(weights[*label as usize])).sum::<f64>();
+            let costs = counting.costs(labels, outputs);
+            let count =
+                |row: &[f32]| row.iter().map(|c| f64::from(*c)).sum::<f64>() * share * examples as f64;
+            rows = costs.chunks_exact(outputs).map(count).collect();
+        }
+        Course { truth, counting, outputs, share, rows }
+    }
+
+    /// Largest eigenvalue of the second moments of the features and the bias's column, each example as it counts. The column
+    /// is orthogonal to centred features and adds an eigenvalue of its own.
+    fn lambda_max(&self, x: &[f32], width: usize) -> f64 {
+        let column = self.rows.iter().sum::<f64>() / self.rows.len() as f64;
+        if self.rows.iter().all(|row| *row == 1.0) {
+            return lambda_max(x, width).max(column);
+        }
+        let scaled = |(row, count): (&[f32], &f64)| {
+            let factor = count.sqrt() as f32;
+            row.iter().map(|v| v * factor).collect::<Vec<f32>>()
+        };
+        let scaled: Vec<f32> = x.chunks_exact(width).zip(&self.rows).flat_map(scaled).collect();
+        lambda_max(&scaled, width).max(column)
+    }
+}
+
 /// A head in memory, `w (classes, width)`, `b (classes)`.
 #[derive(Clone)]
 struct Linear {
@@ -139,10 +205,10 @@ impl Linear {
         z
     }
 
-    fn gradient(&self, x: &[f32], labels: &[u32]) -> (f64, Vec<f32>, Vec<f32>) {
+    fn gradient(&self, x: &[f32], course: &Course<'_>) -> (f64, Vec<f32>, Vec<f32>) {
         let z = self.logits(x);
         let mut dz = vec![0.0; z.len()];
-        let loss = cross_entropy::forward_backward(&z, labels, 1.0 / labels.len() as f64, &mut dz);
+        let loss = course.counting.loss(course.truth, &z, course.outputs, course.share, &mut dz);
         let (mut dw, mut db) = (vec![0.0; self.w.len()], vec![0.0; self.b.len()]);
         let dz = GradColumns::all(&dz, self.b.len());
         linear::backward_weight(dz, x, &mut dw);
@@ -162,7 +228,7 @@ impl Linear {
     }
 }
 
-/// Mean and spread of each coordinate; without `centred` the mean is taken as zero, since a head without a bias cannot
+/// Mean and spread of each coordinate, each example as it counts; without `centred` the mean is taken as zero, since a head without a bias cannot
 /// make up for another.
 struct Standard {
     mean: Vec<f32>,
@@ -170,16 +236,16 @@ struct Standard {
 }
 
 impl Standard {
-    fn of(features: &Features, centred: bool) -> Self {
-        let (width, rows) = (features.width, features.values.len() / features.width);
+    fn of(features: &Features, centred: bool, rows: &[f64]) -> Self {
+        let width = features.width;
         let (mut sum, mut square) = (vec![0f64; width], vec![0f64; width]);
-        for row in features.values.chunks_exact(width) {
+        for (row, count) in features.values.chunks_exact(width).zip(rows) {
             for (j, &v) in row.iter().enumerate() {
-                sum[j] += f64::from(v);
-                square[j] += f64::from(v) * f64::from(v);
+                sum[j] += count * f64::from(v);
+                square[j] += count * (f64::from(v) * f64::from(v));
             }
         }
-        let n = rows as f64;
+        let n = rows.iter().sum::<f64>();
         let mean: Vec<f64> = sum.iter().map(|s| if centred { s / n } else { 0.0 }).collect();
         // A coordinate that never varies carries nothing; a spread of 1 leaves its zeros zero.
         let spread = |(s, m): (&f64, &f64)| (s / n - m * m).max(0.0).sqrt();
@@ -222,8 +288,7 @@ impl Standard {
     }
 }
 
-/// Largest eigenvalue of `XᵀX/n` for centred `x (rows, width)`, by power iteration. The bias's column is
-/// orthogonal to centred features and adds the eigenvalue 1.
+/// Largest eigenvalue of `XᵀX/n` for `x (rows, width)`, by power iteration.
 fn lambda_max(x: &[f32], width: usize) -> f64 {
     let rows = x.len() / width;
     let mut second = vec![0.0; width * width];
@@ -257,7 +322,7 @@ mod tests {
     #[test]
     fn folding_back_gives_the_same_logits() {
         let features = features();
-        let scale = Standard::of(&features, true);
+        let scale = Standard::of(&features, true, &[1.0; 200]);
         let (w, b) = (vec![0.3, -2.0, 0.1, 1.0, 0.5, -0.2], vec![0.1, -0.4]);
         let head = scale.standardise(&w, &b);
         let raw = Linear { w, b };
@@ -267,7 +332,7 @@ mod tests {
         let folded = scale.fold(&head);
         assert!(folded.w.iter().zip(&raw.w).all(|(a, b)| (a - b).abs() < 1e-5));
         // Without a mean there is nothing for a bias to make up for.
-        let scale = Standard::of(&features, false);
+        let scale = Standard::of(&features, false, &[1.0; 200]);
         let unbiased = scale.fold(&scale.standardise(&raw.w, &[0.0; 2]));
         assert_eq!(unbiased.b, [0.0; 2]);
     }
@@ -284,21 +349,39 @@ mod tests {
 
     #[test]
     fn plain_descent_at_the_guaranteed_rate_never_rises() {
-        // Descent in each step is Böhning's bound: the loss curves by at most λ_max/2, and the rate is 4/λ_max.
+        // Descent in each step is the bound on the loss's curvature, and the rate is two over it.
         let features = features();
-        let labels: Vec<u32> = (0..200).map(|i| u32::from((i as f32).sin() > 0.3)).collect();
-        let scale = Standard::of(&features, true);
-        let x = scale.apply(&features);
-        let rate = head_theory::guaranteed_learning_rate(lambda_max(&x, 3).max(1.0)).unwrap() as f32;
-        let mut head = scale.standardise(&[0.3, -2.0, 0.1, 1.0, 0.5, -0.2], &[3.0, -3.0]);
-        let mut losses = vec![];
-        for _ in 0..100 {
-            let (loss, dw, db) = head.gradient(&x, &labels);
-            losses.push(loss);
-            head = head.stepped(&dw, &db, rate);
+        let signal = |i: usize| (i as f32).sin();
+        let rare = |i: usize| u32::from(signal(i) > 0.95);
+        let labels = Truth::Classes((0..200).map(|i| u32::from(signal(i) > 0.3)).collect());
+        let both = |i: usize| [signal(i), -signal(i)].map(|v| f32::from(u8::from(v > 0.3)));
+        let weights = Counting { class_weights: Some(vec![0.25, 9.0]), label_smoothing: 0.1 };
+        let plain = Counting::default();
+        let cases = [
+            (labels, &plain, 0.5),
+            (Truth::Classes((0..200).map(rare).collect()), &weights, 0.5),
+            (Truth::Labels((0..200).flat_map(both).collect()), &plain, 0.5),
+            (Truth::Values((0..200).map(|i| 3.0 * signal(i) - 1.0).collect()), &plain, 1e-3),
+        ];
+        for (truth, counting, left) in cases {
+            let outputs = if matches!(truth, Truth::Values(_)) { 1 } else { 2 };
+            let course = Course::new(&truth, counting, outputs);
+            let scale = Standard::of(&features, true, &course.rows);
+            let x = scale.apply(&features);
+            let limit = head_theory::guaranteed_learning_rate(course.lambda_max(&x, 3)).unwrap();
+            let rate = (limit * rate_factor(&truth, outputs)) as f32;
+            let (w, b) = ([0.3, -2.0, 0.1, 1.0, 0.5, -0.2], [3.0, -3.0]);
+            let mut head = scale.standardise(&w[..3 * outputs], &b[..outputs]);
+            let mut losses = vec![];
+            for _ in 0..200 {
+                let (loss, dw, db) = head.gradient(&x, &course);
+                losses.push(loss);
+                head = head.stepped(&dw, &db, rate);
+            }
+            // Rounding of the weights in f32 may undo what a step has gained near the end.
+            let bound = 1e-7 + 1e-6 * losses[0];
+            assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + bound), "{truth:?}: {losses:?}");
+            assert!(losses[199] < left * losses[0], "{truth:?}: {losses:?}");
         }
-        // Rounding of the weights in f32 may undo what a step has gained near the end.
-        assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-7), "{losses:?}");
-        assert!(losses[99] < 0.5 * losses[0], "{losses:?}");
     }
 }

@@ -12,8 +12,8 @@ use crate::predictions;
 
 /// Digits of a score.
 const DIGITS: u8 = 4;
-/// The scores that choose among seeds on the validation examples, the first that there is: those that choose among epochs.
-const CHOOSING: [&str; 2] = ["macro_f1", "pearson"];
+/// The scores that choose among seeds on the validation examples, as among epochs, with their signs: the first that all have.
+const CHOOSING: [(&str, f64); 3] = [("macro_f1", 1.0), ("pearson", 1.0), ("loss", -1.0)];
 
 /// A finished run.
 pub struct Finished {
@@ -94,11 +94,10 @@ impl Summary {
     /// # Errors
     /// Runs without a score that chooses.
     pub fn new(runs: Vec<Finished>) -> Result<Self, Failure> {
-        let lacks =
-            || Failure::input(format!("--seeds: the runs have none of the scores {}", CHOOSING.join(", ")));
+        let lacks = || Failure::input("--seeds: the runs have no score that all of them share");
         let first = runs.first().ok_or_else(lacks)?;
         let (best_by, best) =
-            CHOOSING.iter().find_map(|by| Some((*by, best(&runs, by)?))).ok_or_else(lacks)?;
+            CHOOSING.iter().find_map(|(by, sign)| Some((*by, best(&runs, by, *sign)?))).ok_or_else(lacks)?;
         Ok(Summary {
             task: first.word("task"),
             strategy: first.word("strategy"),
@@ -214,9 +213,9 @@ impl Summary {
     }
 }
 
-/// The seed of the highest score; of equal ones the first.
-fn best(runs: &[Finished], by: &str) -> Option<u64> {
-    let scored = runs.iter().map(|run| Some((run.seed, *run.scores("valid").get(by)?)));
+/// The seed of the highest score times `sign`; of equal ones the first.
+fn best(runs: &[Finished], by: &str, sign: f64) -> Option<u64> {
+    let scored = runs.iter().map(|run| Some((run.seed, sign * run.scores("valid").get(by)?)));
     let scored: Vec<(u64, f64)> = scored.collect::<Option<_>>()?;
     let first = *scored.first()?;
     Some(scored.into_iter().fold(first, |best, run| if run.1 > best.1 { run } else { best }).0)
@@ -276,5 +275,15 @@ mod tests {
             Summary::new(runs.collect()).unwrap().best_seed
         };
         assert_eq!([best([0.2, 0.3, 0.3]), best([0.3, 0.3, 0.1]), best([0.1, 0.1, 0.2])], [1, 0, 2]);
+    }
+
+    #[test]
+    fn where_a_seed_has_no_score_the_loss_decides() {
+        let loss = |seed: u64, loss: f64, pearson: Option<f64>| {
+            let valid = json!({ "pearson": pearson, "loss": loss });
+            Finished { seed, results: json!({ "task": "regression", "valid": valid }), collapsed: None }
+        };
+        let summary = Summary::new(vec![loss(1, 0.3, Some(0.9)), loss(2, 0.2, None)]).unwrap();
+        assert_eq!((summary.best_seed, summary.best_by), (2, "loss"));
     }
 }

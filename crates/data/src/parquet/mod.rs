@@ -189,7 +189,7 @@ impl Table {
                     None => Ok(None),
                 };
                 let parts = text.and_then(|text| {
-                    let id = value::label(columns.id.as_deref().unwrap_or_default(), cell(slots.id), None)?;
+                    let id = value::scalar(columns.id.as_deref().unwrap_or_default(), cell(slots.id), None)?;
                     let pair = value::text(cell(slots.pair))?;
                     Ok(Parts { id, text, pair, label: label(cell(slots.label))? })
                 });

@@ -4,6 +4,7 @@ use parquet::data_type::ByteArray;
 
 use super::classes::Classes;
 use crate::fault::{self, RowFault};
+use crate::label::Found;
 
 /// 2^53: whole numbers below are exact in a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -26,8 +27,22 @@ pub(super) fn text(cell: Option<Value>) -> Result<Option<String>, RowFault> {
     }
 }
 
-/// A class, or an id, as text. A number that has a class name is that name.
+/// What is to be said of a row: a number with a fraction is a value, all else is as a class.
 pub(super) fn label(
+    column: &str,
+    cell: Option<Value>,
+    classes: Option<&Classes>,
+) -> Result<Option<Found>, RowFault> {
+    match cell {
+        Some(Value::Real(value)) if classes.is_none() && (value.fract() != 0.0 || !value.is_finite()) => {
+            Ok(Some(Found::Real(value)))
+        }
+        cell => Ok(scalar(column, cell, classes)?.map(Found::Text)),
+    }
+}
+
+/// A class, or an id, as text. A number that has a class name is that name.
+pub(super) fn scalar(
     column: &str,
     cell: Option<Value>,
     classes: Option<&Classes>,

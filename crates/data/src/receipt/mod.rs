@@ -4,18 +4,22 @@ mod lengths;
 mod pictures;
 mod repeats;
 mod table;
+mod values;
 
 use serde::{Deserialize, Serialize};
 
 pub use lengths::{Lengths, Truncation};
 pub use pictures::PictureSizes;
 pub use repeats::{Conflict, Conflicts, Leak, LeakedText};
+pub use values::Values;
 
 use crate::columns::Columns;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::example::BadRowNote;
+use crate::label::Label;
 use crate::labels::Labels;
+use crate::task::Task;
 use crate::tokenizer::Encoded;
 
 /// What a run knows about one split when its receipt is made.
@@ -57,8 +61,14 @@ pub struct SplitReceipt {
     pub rows_used: u64,
     /// Blank lines of the file, which are no rows.
     pub blank_lines: u64,
-    /// Examples of each class, in the order of the label table; empty for data without labels.
+    /// Examples of each class or label, in the order of the label table; empty for data without labels and for values.
     pub classes: Vec<ClassCount>,
+    /// Examples to which no label applies, where several may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_label: Option<u64>,
+    /// The values, of a regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
     /// Lengths of the texts in tokens, before truncation; `None` of images.
     pub tokens: Option<Lengths>,
     /// What was cut off; `None` of images.
@@ -106,6 +116,7 @@ fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
     }
     let classes = match labels {
         None => Vec::new(),
+        Some(labels) if labels.task() == Task::Regression => labels.check(data).map(|()| Vec::new())?,
         Some(labels) => {
             let count = |(label, count): (&String, u64)| ClassCount { label: label.clone(), count };
             labels.names().iter().zip(labels.counts(data)?).map(count).collect()
@@ -120,6 +131,8 @@ fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
         rows_used: data.examples.len() as u64,
         blank_lines: data.blank_lines,
         classes,
+        without_label: without_label(data),
+        values: Values::of(data),
         tokens: encoded.map(Lengths::of),
         truncated: encoded.map(Truncation::of),
         images: PictureSizes::of(data),
@@ -127,6 +140,12 @@ fn part(split: &SplitInput, labels: Option<&Labels>) -> Result<SplitReceipt> {
         conflicts: Conflicts::of(&data.examples),
         bad_rows: data.bad_rows.clone(),
     })
+}
+
+fn without_label(data: &Dataset) -> Option<u64> {
+    let none = |label: &Option<Label>| matches!(label, Some(Label::Labels(names)) if names.is_empty());
+    let count = || data.examples.iter().filter(|example| none(&example.label)).count() as u64;
+    (data.task == Task::MultiLabel).then(count)
 }
 
 #[cfg(test)]
@@ -141,11 +160,12 @@ pub(crate) mod tests {
             text: (*text).into(),
             pair: None,
             image: None,
-            label: Some((*label).into()),
+            label: Some(Label::Class((*label).into())),
             line: index as u64 + 1,
         };
         Dataset {
             class_names: None,
+            task: Task::SingleLabel,
             path: path.into(),
             sha256: "00".repeat(32),
             columns: Columns { text: "text".into(), pair: None, label: Some("label".into()), id: None },
@@ -220,6 +240,22 @@ pub(crate) mod tests {
         assert!(!shown.contains("texts") && shown.contains("2 × 1"), "{shown}");
         let images = receipt.splits[0].images.as_ref().unwrap();
         assert_eq!((images.distinct, images.largest, images.turned), (1, (2, 1), 0));
+    }
+
+    #[test]
+    fn values_are_summed_up() {
+        let mut data = dataset("a.csv", &[("x", ""), ("y", "")]);
+        data.task = Task::Regression;
+        for (example, value) in data.examples.iter_mut().zip([1.0, 4.0]) {
+            example.label = Some(Label::Value(value));
+        }
+        let labels = Labels::from_training(&data, &[]).unwrap();
+        let split = SplitInput { name: "train", data: &data, encoded: None };
+        let receipt = Receipt::new(&[split], Some(&labels), None).unwrap();
+        let expected = Values { min: 1.0, mean: 2.5, std: 1.5, max: 4.0 };
+        assert_eq!(receipt.splits[0].values.as_ref(), Some(&expected));
+        let shown = receipt.to_string();
+        assert!(shown.contains("1 / 2.5 / 4") && !shown.contains("classes"), "{shown}");
     }
 
     #[test]

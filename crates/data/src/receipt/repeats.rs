@@ -79,9 +79,9 @@ impl Conflicts {
                     conflicts.examples.push(Conflict {
                         text: shortened(&before.text, LENGTH),
                         line: before.line,
-                        label: label.clone(),
+                        label: label.to_string(),
                         other_line: example.line,
-                        other_label: other_label.clone(),
+                        other_label: other_label.to_string(),
                     });
                 }
             }

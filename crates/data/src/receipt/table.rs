@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lengths, Receipt, SplitReceipt, Truncation};
+use super::{Lengths, Receipt, SplitReceipt, Truncation, Values};
 use crate::error::shortened;
 
 /// Classes up to this number are shown one a line; more are summed up.
@@ -60,12 +60,26 @@ impl fmt::Display for Receipt {
             });
         }
         row("duplicates", &|split| split.duplicates.to_string());
-        let several = if images { "images with several labels" } else { "texts with several labels" };
-        row(several, &|split| split.conflicts.count.to_string());
+        let repeated = if images { "images with several labels" } else { "texts with several labels" };
+        row(repeated, &|split| split.conflicts.count.to_string());
         let classes = self.splits.iter().map(|split| split.classes.len()).max().unwrap_or(0);
-        row("classes", &|split| split.classes.iter().filter(|class| class.count > 0).count().to_string());
+        if self.splits.iter().any(|split| split.values.is_some()) {
+            row("value least / mean / most", &|split| {
+                let shown = |v: &Values| format!("{} / {} / {}", v.min, (v.mean * 1e4).round() / 1e4, v.max);
+                split.values.as_ref().map(shown).unwrap_or_default()
+            });
+            write_columns(f, &rows)?;
+            return self.write_notes(f);
+        }
+        let several = self.splits.iter().any(|split| split.without_label.is_some());
+        if several {
+            row("rows without a label", &|split| split.without_label.unwrap_or(0).to_string());
+        }
+        let name = if several { "labels" } else { "classes" };
+        row(name, &|split| split.classes.iter().filter(|class| class.count > 0).count().to_string());
         if classes > CLASSES_SHOWN {
-            row("rows a class, least – most", &|split| {
+            let name = if several { "rows a label, least – most" } else { "rows a class, least – most" };
+            row(name, &|split| {
                 let counts = split.classes.iter().map(|class| class.count);
                 format!("{} – {}", counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0))
             });

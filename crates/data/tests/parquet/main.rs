@@ -22,7 +22,7 @@ fn expected(file: &str, column: &str) -> Vec<Value> {
 }
 
 fn labels(data: &Dataset) -> Vec<String> {
-    data.examples.iter().map(|example| example.label.clone().unwrap()).collect()
+    data.examples.iter().map(|example| example.class().unwrap().to_string()).collect()
 }
 
 fn two_shards() -> Source {
@@ -45,7 +45,7 @@ fn shards_are_one_table_whose_metadata_name_and_order_the_classes() {
     assert_eq!(texts.len(), data.examples.len());
     for (index, example) in data.examples.iter().enumerate() {
         assert_eq!(texts[index].as_str().unwrap(), example.text);
-        assert_eq!(NAMES[ids[index].as_u64().unwrap() as usize], example.label.as_deref().unwrap());
+        assert_eq!(NAMES[ids[index].as_u64().unwrap() as usize], example.class().unwrap());
         assert_eq!((example.line, &example.id), (index as u64 + 1, &(index + 1).to_string()));
     }
     let table = Labels::from_training(&data, &[]).unwrap();

@@ -106,7 +106,7 @@ impl Subject {
     /// # Errors
     /// More than there are.
     pub fn choose(&self, seed: Seed, examples: usize) -> Result<(Vec<usize>, Vec<usize>)> {
-        let labels: Vec<usize> = self.pool.iter().map(|sample| sample.label as usize).collect();
+        let labels: Vec<usize> = labels(&self.pool).into_iter().map(|label| label as usize).collect();
         let mut stream = seed.stream("examples");
         let mut chosen = stratified_sample(&labels, examples, &mut |s| stream.shuffle(s))?;
         chosen.sort_unstable();
@@ -117,7 +117,7 @@ impl Subject {
 
 /// The labels of some samples.
 pub fn labels(samples: &[Sample]) -> Vec<u32> {
-    samples.iter().map(|sample| sample.label).collect()
+    samples.iter().filter_map(|sample| sample.target.class()).collect()
 }
 
 fn folder(places: &Places<'_>) -> Result<Folder> {

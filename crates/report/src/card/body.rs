@@ -28,8 +28,8 @@ pub struct Card {
     pub metrics: Vec<Metric>,
     /// The results as people read them, with their intervals.
     pub results: Table,
-    /// A row a class.
-    pub per_class: Table,
+    /// A row a class or label; none of values.
+    pub per_class: Option<Table>,
     /// How the head began.
     pub head: HeadNumbers,
     /// Settings of the run, in the order to be shown.
@@ -119,10 +119,10 @@ pub struct HeadNumbers {
     pub predicted_logit_variance: f64,
     /// Variance of the logits as measured before training.
     pub measured_logit_variance: f64,
-    /// Cross-entropy before training, in nats.
+    /// Loss before training.
     pub initial_loss: f64,
-    /// `ln C`, the cross-entropy of equal logits.
-    pub ln_classes: f64,
+    /// Loss of a head that knows nothing, and what it is.
+    pub uninformed: (String, f64),
 }
 
 impl Card {
@@ -151,7 +151,9 @@ impl Card {
             self.task.model()
         ));
         out.push_str(&format!("\n## Results\n\n{}", self.results.markdown()));
-        out.push_str(&format!("\n### Per class\n\n{}", self.per_class.markdown()));
+        if let Some(per_class) = &self.per_class {
+            out.push_str(&format!("\n### Per class\n\n{}", per_class.markdown()));
+        }
         out.push_str(&format!(
             "\n## Head\n\nThe head was new. This is how it began:\n\n{}",
             self.head.table()?.markdown()
@@ -229,7 +231,7 @@ impl HeadNumbers {
             ("logit variance, predicted", self.predicted_logit_variance),
             ("logit variance, measured", self.measured_logit_variance),
             ("loss before training", self.initial_loss),
-            ("ln C, the loss of equal logits", self.ln_classes),
+            (&self.uninformed.0, self.uninformed.1),
         ] {
             table.push([name.into(), Cell::Number(value, Digits::Significant(4))])?;
         }
@@ -299,14 +301,14 @@ pub(super) mod tests {
                 Metric { name: "Micro F1".into(), kind: "f1".into(), value: 1.0 },
             ],
             results,
-            per_class,
+            per_class: Some(per_class),
             head: HeadNumbers {
                 init: "xavier".into(),
                 std: 0.0715,
                 predicted_logit_variance: 0.12345678,
                 measured_logit_variance: 0.1229,
                 initial_loss: 1.99,
-                ln_classes: 1.9459101,
+                uninformed: ("ln C, the loss of equal logits".into(), 1.9459101),
             },
             hyper_parameters: vec![("lr".into(), "5e-5".into())],
             data_notes: vec!["412 of 5000 texts are longer than 256 tokens".into()],

@@ -90,6 +90,10 @@ fn tags(row: &Row) -> Vec<(&'static str, f64)> {
         ("valid/macro_f1", valid.and_then(|v| v.macro_f1)),
         ("valid/mcc", valid.and_then(|v| v.mcc)),
         ("valid/ece", valid.and_then(|v| v.ece)),
+        ("valid/micro_f1", valid.and_then(|v| v.micro_f1)),
+        ("valid/pearson", valid.and_then(|v| v.pearson)),
+        ("valid/spearman", valid.and_then(|v| v.spearman)),
+        ("valid/rmse", valid.and_then(|v| v.rmse)),
     ];
     all.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect()
 }

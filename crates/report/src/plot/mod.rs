@@ -11,6 +11,7 @@ mod grid;
 mod heat_map;
 mod lines;
 mod reliability;
+mod scatter;
 mod svg;
 
 pub use curves::{Curve, CurveChart, Kind, Mark};
@@ -19,4 +20,5 @@ pub use grid::Grid;
 pub use heat_map::HeatMap;
 pub use lines::{LineChart, Series};
 pub use reliability::{Bin, Reliability};
+pub use scatter::Scatter;
 pub use svg::Svg;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use xexp_report::plot::Bin;
 
-use super::{Confusion, Error, Intervals, Logits, Result, expected_calibration_error, reliability};
+use super::{
+    Confusion, Error, Intervals, Logits, OutOfScope, Result, expected_calibration_error, reliability,
+};
 
 /// The scores of one evaluation, named as in `results.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,12 +18,21 @@ pub struct Scores {
     pub macro_f1: f64,
     /// F1 of the counts summed over the classes.
     pub micro_f1: f64,
+    /// F1 of the second of two classes, such as `1` of 0 and 1; of more classes left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1_positive: Option<f64>,
+    /// The name of that class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive_class: Option<String>,
     /// Matthews' correlation coefficient.
     pub mcc: f64,
     /// Mean cross-entropy, in nats.
     pub loss: f64,
     /// Expected calibration error over 15 bins.
     pub ece: f64,
+    /// How well the class out of scope is told from the others, where one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_scope: Option<OutOfScope>,
     /// 95 % intervals over samples of the examples.
     pub intervals: Intervals,
     /// The scores of each class, in the order of the labels.
@@ -81,9 +92,12 @@ impl Scores {
             accuracy: confusion.accuracy(),
             macro_f1: confusion.macro_f1(),
             micro_f1: confusion.micro_f1(),
+            f1_positive: (classes == 2).then(|| confusion.f1(1)),
+            positive_class: names.get(1).filter(|_| classes == 2).cloned(),
             mcc: confusion.mcc(),
             loss,
             ece: expected_calibration_error(&bins),
+            out_of_scope: None,
             intervals: Intervals::bootstrap(labels, &predicted, classes, below)?,
             per_class: names.iter().enumerate().map(of_class).collect(),
             confusion: confusion.counts().to_vec(),
@@ -142,6 +156,17 @@ mod tests {
         let read: Scores = serde_json::from_str(&text).unwrap();
         assert_eq!((&read.confusion, &read.per_class), (&scores.confusion, &scores.per_class));
         assert!((read.loss - scores.loss).abs() < 1e-15);
+    }
+
+    #[test]
+    fn of_two_classes_the_second_is_the_positive_one_and_is_named() {
+        // Predictions 0, 1, 1, 0 against 0, 1, 0, 1: one hit of two said and two true.
+        let logits = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0];
+        let logits = Logits::new(&logits, 2).unwrap();
+        let scores = Scores::measure(&logits, &[0, 1, 0, 1], &names(2), &mut |_| 0).unwrap();
+        assert_eq!((scores.f1_positive, scores.positive_class.as_deref()), (Some(0.5), Some("class 1")));
+        assert!(scores.table().unwrap().markdown().contains("| F1 of `class 1` | 0.5000 |"));
+        assert!(serde_json::to_value(measured()).unwrap().get("f1_positive").is_none());
     }
 
     #[test]
