@@ -8,7 +8,7 @@ use xexp_backbones::{Mode, Seed, families};
 use xexp_heads::{Classifier, HeadInit};
 use xexp_train::{Sample, pack};
 
-use crate::gradients::{TRAIN, gradients, loss, norm};
+use crate::gradients::{TRAIN, gradients, loss, norm, packed};
 use crate::support::slopes;
 
 const CLASSES: usize = 3;

@@ -1,7 +1,7 @@
 """Values, several labels, and weighted, smoothed classes: runs on real data beside PyTorch, and what they save in transformers.
 
-Of each task, ten steps on all of 24 examples, from a head of zeros and without dropout, against the loss that transformers
-takes; then a short run, whose model transformers opens with equal logits and whose scores scikit-learn and SciPy give too.
+Of each task, ten steps on all of 8 examples, from a head of zeros and without dropout, against the loss that transformers
+takes; then a probe, whose model transformers opens with equal logits and whose scores scikit-learn and SciPy give too.
 
 Usage: python tests/parity/tasks.py
 """
@@ -25,7 +25,7 @@ import compare
 import ours
 
 FOLDER = ours.SCRATCH / "tasks"
-STEPS, EXAMPLES, LR = 10, 24, 1e-4
+STEPS, EXAMPLES, LR = 10, 8, 1e-4
 SMOOTHING = 0.1
 
 
@@ -37,10 +37,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True)
     backbone = without_dropout()
     # Every task reports, also after a failure.
-    passed = [
-        compare.report(title, rows)
-        for title, rows in (regression(backbone), multi_label(backbone), weighted(backbone))
-    ]
+    passed = [compare.report(*task(backbone)) for task in (regression, multi_label, weighted)]
     compare.finish(all(passed))
 
 
@@ -57,7 +54,7 @@ def without_dropout() -> Path:
 def regression(backbone: Path) -> tuple[str, list[compare.Row]]:
     """STS-B's pairs with scores from 0 to 5."""
     folder = ours.shared() / "data" / "text" / "stsb"
-    train, test = [stsb(folder / f"{name}.tsv", count) for name, count in (("train", 480), ("dev", 240))]
+    train, test = [stsb(folder / f"{name}.tsv", count) for name, count in (("train", 200), ("dev", 100))]
     columns = ["sentence1", "sentence2", "score"]
     write("stsb", columns, train, test)
     flags = ["--pair-column", "sentence2", "--text-column", "sentence1", "--label-column", "score"]
@@ -76,8 +73,6 @@ def regression(backbone: Path) -> tuple[str, list[compare.Row]]:
         "r2": metrics.r2_score(y, z),
     }
     rows += same(scores, results["test"])
-    # Scores above those of chance: 240 pairs.
-    rows.append(compare.Row("Pearson on the test pairs", f"{scores['pearson']:.3f}", "> 0.3", scores["pearson"] > 0.3))
     return "Regression: STS-B", rows
 
 
@@ -104,7 +99,7 @@ def multi_label(backbone: Path) -> tuple[str, list[compare.Row]]:
             made.append((strange[row % 100][0], []) if row % 7 == 6 else (f"{one} {two}", labels))
         return made
 
-    train, test = texts("train", 560), texts("test", 280)
+    train, test = texts("train", 200), texts("test", 100)
     for name, rows in (("train", train), ("few", train[:EXAMPLES]), ("test", test)):
         lines = [json.dumps({"text": text, "label": labels}) + "\n" for text, labels in rows]
         (FOLDER / f"clinc-{name}.jsonl").write_text("".join(lines))
@@ -113,7 +108,7 @@ def multi_label(backbone: Path) -> tuple[str, list[compare.Row]]:
     texts_of = [text for text, _ in train[:EXAMPLES]]
     settings = {"num_labels": len(names), "problem_type": "multi_label_classification"}
     rows = steps(backbone, "clinc", [], texts_of, settings, hot)
-    results, found, theirs, config = run("clinc", ["--lr", "3e-4"], [text for text, _ in test])
+    results, found, theirs, config = run("clinc", [], [text for text, _ in test])
     rows += compare.equal("problem_type", [config.problem_type], ["multi_label_classification"])
     rows += compare.close("logits", found, theirs)
     names = list(config.id2label.values())
@@ -142,7 +137,7 @@ def weighted(backbone: Path) -> tuple[str, list[compare.Row]]:
         lines = (folder / f"{name}.tsv").read_text(encoding="utf-8-sig").splitlines()[1:]
         return [[line.split("\t")[3], line.split("\t")[4], line.split("\t")[0]] for line in lines[:count]]
 
-    train, test = pairs("train", 400), pairs("dev", 240)
+    train, test = pairs("train", 120), pairs("dev", 80)
     write("mrpc", ["sentence1", "sentence2", "label"], train, test)
     flags = ["--class-weights", "0=2,1=0.75", "--label-smoothing", SMOOTHING]
     labels = torch.tensor([int(row[2]) for row in train[:EXAMPLES]])
@@ -203,10 +198,10 @@ def steps(backbone: Path, name: str, flags: list, texts: list, settings: dict, t
 
 
 def run(name: str, flags: list, texts: list) -> tuple[dict, np.ndarray, np.ndarray, object]:
-    """A short run with the real backbone: its results, our and transformers' logits of the test texts, the configuration."""
+    """A probe on the real backbone: its results, our and transformers' logits of the test texts, the configuration."""
     out, test = FOLDER / f"{name}-run", place(name, "test")
     places = ["--model", ours.backbone(), "--train", place(name, "train"), "--test", test, "--output", out]
-    ours.run(ours.program(), "finetune", *places, "--epochs", 2, *flags, "--quiet", stdout=subprocess.DEVNULL)
+    ours.run(ours.program(), "finetune", *places, "--strategy", "probe", *flags, "--quiet", stdout=subprocess.DEVNULL)
     reading = [flag for flag in flags if flag in ("--pair-column", "--text-column")]
     reading = [word for flag in reading for word in (flag, flags[flags.index(flag) + 1])]
     done = ours.run(

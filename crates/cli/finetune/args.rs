@@ -50,7 +50,7 @@ pub struct Args {
     /// hub:ORG/NAME, in full hub:ORG/NAME:CONFIGURATION/SPLIT@REVISION; a folder may hold each split [default: the bundled set of the model's kind].
     #[arg(long, env = "XEXP_TRAIN", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub train: Option<String>,
-    /// The validation data [default: that of the set, folder or data set, else a stratified part of the training data].
+    /// The validation data [default: that of the set, folder or data set, else a part of the training data, stratified by class].
     #[arg(long, env = "XEXP_VALID", value_name = "DATA", value_hint = ValueHint::AnyPath, help_heading = "Data")]
     pub valid: Option<String>,
     /// The test data, scored once with the best checkpoint [default: that of the set, folder or data set, else none].

@@ -369,19 +369,30 @@ mod tests {
             let scale = Standard::of(&features, true, &course.rows);
             let x = scale.apply(&features);
             let limit = head_theory::guaranteed_learning_rate(course.lambda_max(&x, 3)).unwrap();
-            let rate = (limit * rate_factor(&truth, outputs)) as f32;
-            let (w, b) = ([0.3, -2.0, 0.1, 1.0, 0.5, -0.2], [3.0, -3.0]);
-            let mut head = scale.standardise(&w[..3 * outputs], &b[..outputs]);
-            let mut losses = vec![];
-            for _ in 0..200 {
-                let (loss, dw, db) = head.gradient(&x, &course);
-                losses.push(loss);
-                head = head.stepped(&dw, &db, rate);
+            let limit = limit * rate_factor(&truth, outputs);
+            let losses = |rate: f64| {
+                let (w, b) = ([0.3, -2.0, 0.1, 1.0, 0.5, -0.2], [3.0, -3.0]);
+                let mut head = scale.standardise(&w[..3 * outputs], &b[..outputs]);
+                let step = |_| {
+                    let (loss, dw, db) = head.gradient(&x, &course);
+                    head = head.stepped(&dw, &db, rate as f32);
+                    loss
+                };
+                (0..200).map(step).collect::<Vec<f64>>()
+            };
+            for rate in [limit, limit / 2.0] {
+                let found = losses(rate);
+                // Rounding of the weights in f32 may undo what a step has gained near the end.
+                let bound = 1e-7 + 1e-6 * found[0];
+                assert!(found.windows(2).all(|pair| pair[1] <= pair[0] + bound), "{rate}: {found:?}");
             }
-            // Rounding of the weights in f32 may undo what a step has gained near the end.
-            let bound = 1e-7 + 1e-6 * losses[0];
-            assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + bound), "{truth:?}: {losses:?}");
-            assert!(losses[199] < left * losses[0], "{truth:?}: {losses:?}");
+            // At its very limit a square keeps what lies along the steepest direction; at half of it nothing stays.
+            let found = losses(limit / 2.0);
+            assert!(found[199] < left * found[0], "{found:?}");
+            if matches!(truth, Truth::Values(_)) {
+                let beyond = losses(1.1 * limit);
+                assert!(beyond[199] > beyond[0], "the limit is exact: {beyond:?}");
+            }
         }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
         let logits = Logits::new(&logits, 2).unwrap();
         let scores = Scores::measure(&logits, &[0, 1, 0, 1], &names(2), &mut |_| 0).unwrap();
         assert_eq!((scores.f1_positive, scores.positive_class.as_deref()), (Some(0.5), Some("class 1")));
-        assert!(scores.table().unwrap().markdown().contains("| F1 of `class 1` | 0.5000 |"));
+        assert!(scores.table().unwrap().markdown().contains("| F1 of class 1 | 0.5000 |"));
         assert!(serde_json::to_value(measured()).unwrap().get("f1_positive").is_none());
     }
 

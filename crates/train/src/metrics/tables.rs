@@ -38,13 +38,13 @@ impl Scores {
             ])?;
         }
         if let (Some(f1), Some(class)) = (self.f1_positive, &self.positive_class) {
-            let name = format!("F1 of `{class}`");
+            let name = format!("F1 of {class}");
             table.push([name.into(), Cell::decimals(f1, DIGITS), Cell::Empty])?;
         }
         if let Some(out) = &self.out_of_scope {
             for (name, value) in [
-                (format!("recall of `{}`", out.class), Some(out.recall)),
-                (format!("precision of `{}`", out.class), Some(out.precision)),
+                (format!("recall of {}", out.class), Some(out.recall)),
+                (format!("precision of {}", out.class), Some(out.precision)),
                 ("accuracy in scope".to_string(), out.in_scope_accuracy),
                 ("AUROC, in scope or not".to_string(), out.auroc),
             ] {
