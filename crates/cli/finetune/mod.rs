@@ -105,9 +105,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Ended::Finished(finished) => {
             let (plan, results) = *finished;
             results.print(args.shared.format, &plan.output)?;
-            plan.to
-                .as_ref()
-                .map_or(Ok(Exit::Done), |to| push::upload(args, to, &plan.output, &signals::watch()?))
+            let Some(to) = &plan.to else { return Ok(Exit::Done) };
+            let stop = signals::watch()?;
+            push::upload(args, to, &plan.output, &stop)
         }
     }
 }
