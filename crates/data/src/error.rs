@@ -397,28 +397,7 @@ impl Error {
             Error::SharedColumn { first, second, .. } => {
                 format!("name two different columns with {} and {}", first.flag(), second.flag())
             }
-            Error::Row { fault, path, .. } => match fault {
-                RowFault::Utf8 { .. } => format!(
-                    "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {} > utf8-file",
-                    path.display()
-                ),
-                RowFault::Ragged { .. } => {
-                    "mend the row, check --delimiter, or leave such rows out with --on-bad-row skip".into()
-                }
-                RowFault::NotANumber { .. } => {
-                    "mend the row, name another --label-column, say --task single-label if these are classes, or leave \
-                     such rows out with --on-bad-row skip"
-                        .into()
-                }
-                RowFault::NotAList { .. } => {
-                    "say what stands between the labels of a row, such as --label-separator ';'".into()
-                }
-                RowFault::AfterQuote { .. } => {
-                    "write a quote inside a quoted field twice (\"\"), or leave such rows out with --on-bad-row skip"
-                        .into()
-                }
-                _ => "mend the row, or leave such rows out with --on-bad-row skip".into(),
-            },
+            Error::Row { fault, path, .. } => fault.hint(path),
             Error::ColumnKind { role, .. } => format!("name another column with {}", role.flag()),
             Error::Parquet { message, .. } if message.contains("encrypted") => {
                 "decrypt it with the program that has its keys".into()

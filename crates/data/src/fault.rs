@@ -1,5 +1,7 @@
 //! What can be wrong with one row.
 
+use std::path::Path;
+
 /// Why a row cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowFault {
@@ -125,6 +127,34 @@ pub enum RowFault {
         /// Kind, or value, found.
         found: String,
     },
+}
+
+impl RowFault {
+    /// What to do about it in this file.
+    pub(crate) fn hint(&self, path: &Path) -> String {
+        match self {
+            RowFault::Utf8 { .. } => format!(
+                "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {} > utf8-file",
+                path.display()
+            ),
+            RowFault::Ragged { .. } => {
+                "mend the row, check --delimiter, or leave such rows out with --on-bad-row skip".into()
+            }
+            RowFault::NotANumber { .. } => {
+                "mend the row, name another --label-column, say --task single-label if these are classes, or leave \
+                 such rows out with --on-bad-row skip"
+                    .into()
+            }
+            RowFault::NotAList { .. } => {
+                "say what stands between the labels of a row, such as --label-separator ';'".into()
+            }
+            RowFault::AfterQuote { .. } => {
+                "write a quote inside a quoted field twice (\"\"), or leave such rows out with --on-bad-row skip"
+                    .into()
+            }
+            _ => "mend the row, or leave such rows out with --on-bad-row skip".into(),
+        }
+    }
 }
 
 /// First byte of `bytes` that is not UTF-8, as a fault; `column` counts from 1.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use xexp_data::{
-    BadRow, Batches, Columns, Dataset, Delimiter, Encoded, Format, Labels, Receipt, Source, SplitInput,
+    BadRow, Batches, Columns, Dataset, Delimiter, Encoded, Format, Labels, Receipt, Source, SplitInput, Task,
     Tokenizer, read, stratified_split,
 };
 
