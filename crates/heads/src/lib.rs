@@ -16,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+mod choice;
 mod classifier;
 mod depth;
 mod distil;
@@ -26,7 +27,9 @@ mod lending;
 mod lora;
 mod masked_lm;
 mod plan;
+mod prior;
 
+pub use choice::{Choice, Company, choose};
 pub use classifier::{Classifier, Logits, LogitsTape};
 pub use depth::Depths;
 pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher};
@@ -37,3 +40,4 @@ pub use lending::Loan;
 pub use lora::{AdapterConfig, LoraSpec, SavedAdapter, Targets};
 pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
 pub use plan::{HeadPlan, Prediction};
+pub use prior::Prior;
