@@ -3,6 +3,7 @@
 use crate::by_depth::ByDepth;
 use crate::loader::{Ahead, Loader};
 use crate::mixing::{Mixed, Mixing};
+use crate::monitor::{Monitor, Outputs};
 use crate::sample::{Sample, Visit, pack_with};
 use crate::step::StepSettings;
 use crate::validate::validate;
@@ -29,6 +30,11 @@ pub trait Objective {
 
     /// How weights learn by their depth, where they do not all learn alike.
     fn by_depth(&self) -> Option<&ByDepth> {
+        None
+    }
+
+    /// Who watches the run, if anybody does.
+    fn monitor(&self) -> Option<&Monitor> {
         None
     }
 
@@ -72,6 +78,7 @@ pub struct Supervised<'a> {
     valid: &'a [Sample],
     mixing: Mixing,
     by_depth: Option<ByDepth>,
+    monitor: Option<Monitor>,
     loader: Loader,
     /// Steps whose images were begun: this one's and the next one's.
     ahead: Mutex<VecDeque<(u64, Vec<usize>, Ahead)>>,
@@ -81,7 +88,7 @@ impl<'a> Supervised<'a> {
     /// Of a backbone and head, on examples to train on, and examples that choose the best weights, which may be none.
     pub fn new(classifier: &'a Classifier, train: &'a [Sample], valid: &'a [Sample]) -> Self {
         let (mixing, loader, ahead) = (Mixing::default(), Loader::new(train), Mutex::default());
-        Supervised { classifier, train, valid, mixing, by_depth: None, loader, ahead }
+        Supervised { classifier, train, valid, mixing, by_depth: None, monitor: None, loader, ahead }
     }
 
     /// The same with images mixed.
@@ -92,6 +99,11 @@ impl<'a> Supervised<'a> {
     /// The same with weights that learn by their depth.
     pub fn paced(self, by_depth: Option<ByDepth>) -> Self {
         Supervised { by_depth, ..self }
+    }
+
+    /// The same watched by a monitor.
+    pub fn watched(self, monitor: Option<Monitor>) -> Self {
+        Supervised { monitor, ..self }
     }
 
     fn begin(&self, epoch: u64, chosen: &[usize], seed: Seed) -> Ahead {
@@ -152,6 +164,10 @@ impl Objective for Supervised<'_> {
         self.by_depth.as_ref()
     }
 
+    fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
+    }
+
     fn expect(&self, epoch: u64, chosen: &[usize], seed: Seed) {
         let begun = self.begin(epoch, chosen, seed);
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +198,9 @@ impl Objective for Supervised<'_> {
         let Some(logits) = logits else { return Ok(Evaluation::Interrupted) };
         let labels: Vec<u32> = self.valid.iter().map(|s| s.label).collect();
         let scores = validate(&logits, &labels, self.classifier.classes())?;
+        if let Some(monitor) = &self.monitor {
+            monitor.evaluated(Outputs::of(&logits, &labels, self.classifier.classes()))?;
+        }
         Ok(Evaluation::Scored(scores))
     }
 }
