@@ -183,6 +183,12 @@ pub fn page(
     if let Some(fitted) = &results.calibration.fitted {
         sure.push(Block::Plot(bins("The same at the fitted temperature", &fitted.reliability)?));
     }
+    let mut course = vec![Block::Plot(curves(history).svg())];
+    course.extend(results.lr_auto.iter().map(|measured| Block::Text(measured.to_string())));
+    if let Some(warnings) = &results.warnings {
+        let none = (warnings.is_empty()).then(|| "The monitor found nothing wrong.".to_string());
+        course.extend(warnings.iter().cloned().chain(none).map(Block::Text));
+    }
     let section = |heading: &str, blocks| Section { heading: heading.to_string(), blocks };
     let page = Page {
         title: "Fine-tuning report".to_string(),
@@ -193,7 +199,7 @@ pub fn page(
         sections: vec![
             section("Results", outcome),
             section("Calibration", sure),
-            section("Course", vec![Block::Plot(curves(history).svg())]),
+            section("Course", course),
             section("Head plan", vec![Block::Code(head.to_string())]),
             section("Data", vec![Block::Code(examples.receipt.to_string())]),
             section("Weights", vec![Block::Text(load.to_string())]),
