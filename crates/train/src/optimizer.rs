@@ -239,8 +239,9 @@ mod tests {
             let after = params.values(id).unwrap().to_vec();
             let made: f64 = before.iter().zip(&after).map(|(b, a)| f64::from(b - a).powi(2)).sum();
             let found = optimizer.moved(&params, id, step, 0.01);
-            // Weights of about 1 in f32, a change of 0.01; decay of what a hundredth has been taken off.
-            assert!((found / made - 1.0).abs() < 1e-3, "{found}, {made}");
+            // Decay is a tenth of the change, here of weights that it has made a hundredth smaller: 1e-3 of the change, and twice
+            // that of its square.
+            assert!((found / made - 1.0).abs() < 4e-3, "{found}, {made}");
         }
     }
 
