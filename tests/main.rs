@@ -5,6 +5,8 @@
 mod architecture;
 /// The command line: help, exit codes, and what is refused before any work begins.
 mod arguments;
+/// `--head-init auto`, `--head-bias` and `--lr auto`.
+mod auto;
 /// The backward passes against candle's autograd, in double precision.
 mod autograd;
 /// `xexp pretrain` and `xexp distill`.

@@ -5,10 +5,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use clap::ValueHint;
 use serde::Serialize;
 
-use xexp_heads::HeadInit;
-
+use super::beginning::{HeadBias, HeadRule};
 use super::layers::Layers;
 use super::lora::Lora;
+use super::rates::Rate;
 use super::task::Tasks;
 use crate::args::{Augmentation, Course, Reading, SaveDtype, Shared, number};
 
@@ -113,9 +113,14 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args, Serialize)]
 #[command(next_help_heading = "Head")]
 pub struct Head {
-    /// xavier, he, lecun, zero, normal:STD, orthogonal, calibrated, or hf for transformers' own.
+    /// xavier, he, lecun, zero, normal:STD, orthogonal, calibrated, hf for transformers' own, or auto, which chooses by what is
+    /// trained and says why.
     #[arg(long, env = "XEXP_HEAD_INIT", value_name = "INIT", default_value = "xavier")]
-    pub head_init: HeadInit,
+    pub head_init: HeadRule,
+    /// The head's bias: zeros, or the logarithms of the classes' shares among the training labels, from which a head of zeros
+    /// begins at the labels' entropy [default: prior under --head-init auto, else zero, or what hf draws].
+    #[arg(long, env = "XEXP_HEAD_BIAS", value_name = "BIAS")]
+    pub head_bias: Option<HeadBias>,
     /// A factor on the head's initial weights.
     #[arg(
         long,
@@ -143,9 +148,10 @@ pub struct Training {
     /// the kept features].
     #[arg(long, env = "XEXP_EPOCHS", value_name = "N")]
     pub epochs: Option<NonZeroU32>,
-    /// The learning rate [default: 5e-5, or what a bundled model recommends; ten times that under `lora`; under `probe`, the guaranteed limit of the measured features].
-    #[arg(long, env = "XEXP_LR", value_name = "X", value_parser = number::positive)]
-    pub lr: Option<f64>,
+    /// The learning rate, or auto: under `probe` the guaranteed limit of the measured features, else a share of the step that
+    /// lowers the loss most along the first updates of AdamW [default: 5e-5, or what a bundled model recommends; ten times that under `lora`; under `probe`, the guaranteed limit of the measured features].
+    #[arg(long, env = "XEXP_LR", value_name = "X")]
+    pub lr: Option<Rate>,
     /// The head's own learning rate [default: that of --lr].
     #[arg(long, env = "XEXP_HEAD_LR", value_name = "X", value_parser = number::positive)]
     pub head_lr: Option<f64>,
@@ -153,6 +159,10 @@ pub struct Training {
     /// batches and few examples.
     #[arg(long, env = "XEXP_BATCH_NORM", value_name = "MODE", default_value = "train")]
     pub batch_norm: BatchNorm,
+    /// Watches gradients, updates and outputs by part of the network, in monitor.csv, and says at the end what was wrong, where,
+    /// and what to do.
+    #[arg(long, env = "XEXP_MONITOR")]
+    pub monitor: bool,
     /// How the steps go.
     #[command(flatten)]
     #[serde(flatten)]

@@ -1,6 +1,7 @@
 //! `xexp finetune`: a new head on a pretrained backbone, trained on labelled texts or images.
 
 mod args;
+mod beginning;
 mod calibration;
 mod data;
 mod errors;
@@ -11,6 +12,7 @@ mod lora;
 mod probe;
 mod published;
 mod push;
+mod rates;
 mod report;
 mod results;
 mod save;
@@ -18,6 +20,7 @@ mod seeds;
 mod task;
 mod trainer_state;
 mod training;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -133,6 +136,8 @@ fn one(args: &Args) -> Result<Ended, Failure> {
     lora::check(args, &plan.model)?;
     layers::check(args)?;
     args.tasks.check(args)?;
+    beginning::check(args)?;
+    watching::check(args)?;
     plan.model_sha256 = match args.training.backbone {
         args::Backbone::Pretrained => provenance::weights_sha256(&folder.checkpoint()?),
         // All that such a run takes from the model.

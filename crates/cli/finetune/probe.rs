@@ -10,6 +10,7 @@ use xexp_train::{predict, truth};
 
 use super::Args;
 use super::data::Examples;
+use super::rates::{Measured, Rate};
 use super::training::Trained;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -86,6 +87,9 @@ pub fn train(
         best_step: u64::from(probed.best_pass),
         epochs: u64::from(probed.passes),
         lr: (0.0, probed.lr),
+        warnings: None,
+        measured: (args.training.lr == Some(Rate::Auto))
+            .then(|| Measured::of_probe(count, probed.lambda_max, probed.lr)),
         seconds: started.elapsed().as_secs_f64(),
         examples_seen: u64::from(probed.passes) * count as u64,
     }))

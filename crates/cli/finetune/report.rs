@@ -210,6 +210,12 @@ pub fn page(
         (Some(calibration), Scores::SingleLabel(scores)) => Some(sure(calibration, &scores.reliability)?),
         _ => None,
     };
+    let mut course = vec![Block::Plot(curves(history, scores).svg())];
+    course.extend(results.lr_auto.iter().map(|measured| Block::Text(measured.to_string())));
+    if let Some(warnings) = &results.warnings {
+        let none = (warnings.is_empty()).then(|| "The monitor found nothing wrong.".to_string());
+        course.extend(warnings.iter().cloned().chain(none).map(Block::Text));
+    }
     let section = |heading: &str, blocks| Section { heading: heading.to_string(), blocks };
     let page = Page {
         title: "Fine-tuning report".to_string(),
@@ -220,7 +226,7 @@ pub fn page(
         sections: [
             Some(section("Results", outcome)),
             sure.map(|sure| section("Calibration", sure)),
-            Some(section("Course", vec![Block::Plot(curves(history, scores).svg())])),
+            Some(section("Course", course)),
             Some(section("Head plan", vec![Block::Code(head.to_string())])),
             Some(section("Data", vec![Block::Code(examples.receipt.to_string())])),
             Some(section("Weights", vec![Block::Text(load.to_string())])),

@@ -12,6 +12,7 @@ use super::args::Strategy;
 use super::calibration::Calibration;
 use super::data::Examples;
 use super::lora::Adapters;
+use super::rates::Measured;
 use super::training::Trained;
 use super::{Args, Plan};
 use crate::args::Format;
@@ -42,6 +43,12 @@ pub struct Results {
     pub lr: f64,
     /// Peak learning rate of the head.
     pub head_lr: f64,
+    /// What `--lr auto` came to, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_auto: Option<Measured>,
+    /// What the monitor found, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
     /// Scores on the validation examples.
     pub valid: Scores,
     /// Scores on the test examples.
@@ -71,6 +78,9 @@ pub struct Results {
 pub struct Head {
     /// The rule.
     pub init: String,
+    /// Why this rule, where it was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Standard deviation of its weights.
     pub std: f64,
     /// From the features' moments.
@@ -84,6 +94,9 @@ pub struct Head {
     /// Loss of a head that knows nothing.
     #[serde(flatten)]
     pub uninformed: Uninformed,
+    /// Entropy of the labels, where the bias was set from their shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_entropy: Option<f64>,
 }
 
 impl Results {
@@ -108,18 +121,22 @@ impl Results {
             examples_per_second: trained.examples_seen as f64 / trained.seconds.max(1e-9),
             lr: trained.lr.0,
             head_lr: trained.lr.1,
+            lr_auto: trained.measured.clone(),
+            warnings: trained.warnings.clone(),
             valid,
             test,
             calibration,
             thresholds: None,
             head: Head {
                 init: head.init.clone(),
+                reason: head.reason.clone(),
                 std: head.std,
                 predicted_logit_variance: head.predicted.logit_variance,
                 measured_logit_variance: head.measured_logit_variance,
                 predicted_initial_loss: head.predicted.initial_loss,
                 initial_loss: head.initial_loss,
                 uninformed: head.uninformed,
+                label_entropy: head.label_entropy,
             },
             lora: None,
             device: plan.device.to_string(),

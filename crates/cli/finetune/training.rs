@@ -13,8 +13,9 @@ use xexp_train::{Checkpoints, Settings, Supervised};
 
 use super::args::{BatchNorm, Strategy};
 use super::data::Examples;
+use super::rates::{self, Measured, Rate};
 use super::save::{self, Subject};
-use super::{Args, Plan, layers, lora, probe};
+use super::{Args, Plan, layers, lora, probe, watching};
 use crate::args::course;
 use crate::failure::Failure;
 use crate::places;
@@ -33,6 +34,10 @@ pub struct Trained {
     pub epochs: u64,
     /// Peak learning rate of backbone and head.
     pub lr: (f64, f64),
+    /// What the monitor found, where there was one.
+    pub warnings: Option<Vec<String>>,
+    /// What `--lr auto` came to, where it was asked for.
+    pub measured: Option<Measured>,
     /// Wall time, in seconds, of this process's part.
     pub seconds: f64,
     /// Training examples that this process's steps saw, repeats counted.
@@ -57,7 +62,7 @@ pub fn train(
             let t = &args.training;
             let settings = ProbeSettings {
                 passes: t.epochs.map_or(probe::PASSES, u32::from),
-                lr: t.head_lr.or(t.lr),
+                lr: t.head_lr.or(t.lr.and_then(Rate::fixed)),
                 patience: t.course.patience.map(u32::from),
             };
             let history = History::create(plan.output.join("metrics.csv"))?;
@@ -105,7 +110,7 @@ pub fn settings(args: &Args, plan: &Plan) -> Settings {
         places::Model::Folder(_) | places::Model::Hub(_) => USUAL,
     };
     let factor = if t.strategy == Strategy::Lora { lora::RATE } else { 1.0 };
-    let lr = t.lr.unwrap_or(factor * usual.lr);
+    let lr = t.lr.and_then(Rate::fixed).unwrap_or(factor * usual.lr);
     let epochs = t.epochs.map_or(usual.epochs, u32::from);
     let rates = (lr, t.head_lr.unwrap_or(lr));
     let settings = t.course.settings(epochs, rates, args.shared.batch_size.get(), args.shared.seed);
@@ -120,7 +125,19 @@ fn full(
     examples: &Examples,
     stop: &AtomicBool,
 ) -> Result<Option<Trained>, Failure> {
-    let settings = settings(args, plan);
+    let usual = settings(args, plan);
+    let (train, valid) = (&examples.train.samples, &examples.valid.samples);
+    let objective = Supervised::new(classifier, train, valid).mixed(args.augmentation.mixing());
+    let objective = objective.counted(args.tasks.counting(examples)?).sampled(args.tasks.sampling());
+    let epoch_steps = usual.steps_per_epoch(train.len());
+    let objective = objective.paced(layers::by_depth(args, classifier, epoch_steps, usual.epochs));
+    let objective = objective.watched(watching::monitor(args, plan, classifier, examples.labels.names())?);
+    let goes_on = args.resume && save::has_checkpoint(plan)?;
+    let measured = rates::settle(args, plan, &objective, &usual, goes_on)?;
+    let settings = match &measured {
+        Some(Measured { lr, head_lr, .. }) => Settings { lr: *lr, head_lr: *head_lr, ..usual },
+        None => usual,
+    };
     let recommended = args.training.epochs.is_none() || args.training.lr.is_none();
     if let (places::Model::Bundled(model), true, false) = (&plan.model, recommended, args.shared.quiet) {
         let Recipe { epochs, .. } = model.recipe;
@@ -137,11 +154,6 @@ fn full(
         extent: lora::extent(args),
     };
     let resume = running::resumes(&checkpoints, args.resume, args.shared.quiet)?;
-    let (train, valid) = (&examples.train.samples, &examples.valid.samples);
-    let objective = Supervised::new(classifier, train, valid).mixed(args.augmentation.mixing());
-    let objective = objective.counted(args.tasks.counting(examples)?).sampled(args.tasks.sampling());
-    let epoch_steps = settings.steps_per_epoch(train.len());
-    let objective = objective.paced(layers::by_depth(args, classifier, epoch_steps, settings.epochs));
     let Some(ran) = running::fit(&objective, &settings, &checkpoints, resume, args.shared.quiet, stop)?
     else {
         return Ok(None);
@@ -151,6 +163,8 @@ fn full(
         best_step: ran.best_step,
         epochs: u64::from(settings.epochs),
         lr: (settings.lr, settings.head_lr),
+        measured,
+        warnings: watching::warnings(args, &objective),
         seconds: ran.seconds,
         examples_seen: ran.examples_seen,
     }))
@@ -179,11 +193,13 @@ fn identity(args: &Args, plan: &Plan, s: &Settings, examples: &Examples) -> BTre
     ];
     let adapters = (args.training.strategy == Strategy::Lora).then(|| ("adapters", args.lora.identity()));
     let task = args.tasks.identity(examples.labels.task()).map(|task| ("task", task));
+    let bias = args.head.head_bias.map(|bias| ("head-bias", json!(bias)));
     let layers = args.layers.given().is_some().then(|| ("layers", json!(args.layers)));
     entries
         .into_iter()
         .chain(adapters)
         .chain(task)
+        .chain(bias)
         .chain(layers)
         .chain(course::identity(s))
         .map(|(name, value)| (name.to_string(), value))

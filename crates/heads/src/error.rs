@@ -21,6 +21,12 @@ pub enum Error {
         /// What was given.
         found: f64,
     },
+    /// A bias for a head that has none.
+    #[error("the head of a {model} model has no bias")]
+    NoBias {
+        /// The family.
+        model: &'static str,
+    },
     /// Calibration without features, or on features that are all zero.
     #[error("calibrated initialization needs features with a positive second moment, found {found}")]
     Calibration {
@@ -91,6 +97,7 @@ impl Error {
             Error::Labels { .. } => {
                 Some("predict and evaluate need a model that finetune has saved".to_string())
             }
+            Error::NoBias { .. } => Some("leave --head-bias away".to_string()),
             Error::Range { expected, .. } => Some(format!("give a number in the range: {expected}")),
             Error::Adapter { .. } => {
                 Some("plain LoRA adapters open, as finetune --strategy lora and PEFT save them".to_string())

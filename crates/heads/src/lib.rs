@@ -16,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+mod choice;
 mod classifier;
 mod depth;
 mod distil;
@@ -26,8 +27,10 @@ mod lending;
 mod lora;
 mod masked_lm;
 mod plan;
+mod prior;
 mod truth;
 
+pub use choice::{Choice, Company, choose};
 pub use classifier::{Classifier, Logits, LogitsTape};
 pub use depth::Depths;
 pub use distil::{Imitation, ImitationTape, MAP, Pooling, Student, Teacher};
@@ -38,4 +41,5 @@ pub use lending::Loan;
 pub use lora::{AdapterConfig, LoraSpec, SavedAdapter, Targets};
 pub use masked_lm::{MaskedLm, WordLogits, WordLogitsTape};
 pub use plan::{HeadPlan, Prediction, Uninformed};
+pub use prior::Prior;
 pub use truth::Truth;

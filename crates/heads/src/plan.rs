@@ -1,6 +1,6 @@
 //! The head plan and signal card: what is predicted of a new head, and what was measured.
 
-use crate::{CALIBRATED_VARIANCE, Classifier, Features, HeadInit, Moments, Result, Truth};
+use crate::{CALIBRATED_VARIANCE, Choice, Classifier, Features, HeadInit, Moments, Prior, Result, Truth};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use xexp_init::head_theory;
@@ -68,6 +68,9 @@ fn mean_of(values: &[f32], of: impl Fn(f64) -> f64) -> f64 {
 pub struct HeadPlan {
     /// The rule, as `--head-init` takes it.
     pub init: String,
+    /// Why this rule, where it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// `--head-scale`.
     pub scale: f64,
     /// Standard deviation of the weights.
@@ -90,7 +93,13 @@ pub struct HeadPlan {
     /// Loss of a head that knows nothing.
     #[serde(flatten)]
     pub uninformed: Uninformed,
+    /// Entropy of the labels, where the bias was set from their shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_entropy: Option<f64>,
 }
+
+/// Largest variance of logits for which the loss under a bias is predicted: what is left out is of the order of its square.
+const SMALL_VARIANCE: f64 = 0.25;
 
 impl Prediction {
     /// For a head of standard deviation `std` on `features` of examples with this `truth`.
@@ -146,6 +155,7 @@ impl HeadPlan {
         let weight = 1.0 / truth.examples(outputs).max(1) as f64;
         Ok(HeadPlan {
             init: init.to_string(),
+            reason: None,
             scale,
             std,
             shape: (features.width, classifier.classes()),
@@ -156,7 +166,42 @@ impl HeadPlan {
             measured_logit_variance: sum_of_squares(&logits) / logits.len().max(1) as f64,
             initial_loss: truth.loss(&logits, outputs, weight, &mut scrap),
             uninformed: Uninformed::of(truth, outputs),
+            label_entropy: None,
         })
+    }
+
+    /// The same of a rule that was chosen.
+    pub fn chosen(self, choice: Choice) -> Self {
+        HeadPlan { reason: Some(choice.reason), ..self }
+    }
+
+    /// The same once the bias has been set from the classes' shares: the loss, predicted and measured again. Logits and their
+    /// variance stay those of the weights alone.
+    ///
+    /// For logits `ln π_k + z_k` with independent `z_k ~ N(0, s²)` the expectation is, to second order,
+    /// `−ln π_y + s²/2 (1 − Σ π_k²)`: the variance of `z` under `π`, halved.
+    ///
+    /// # Errors
+    /// None in practice: our weights are what kernels take.
+    pub fn with_prior(
+        mut self,
+        prior: &Prior,
+        classifier: &Classifier,
+        (features, labels): (&Features, &[u32]),
+        pool: &Pool,
+    ) -> Result<Self> {
+        let logits = classifier.logits(&features.values, pool)?;
+        let mut scrap = pool.buffer(logits.len());
+        let count = labels.len().max(1) as f64;
+        let (variance, shares) = (self.predicted.logit_variance, prior.shares());
+        let surprise = labels.iter().map(|label| -shares[*label as usize].ln()).sum::<f64>() / count;
+        let spread = 1.0 - shares.iter().map(|share| share * share).sum::<f64>();
+        self.predicted.initial_loss =
+            (variance <= SMALL_VARIANCE).then_some(surprise + variance / 2.0 * spread);
+        self.initial_loss =
+            xexp_kernels::cross_entropy::forward_backward(&logits, labels, 1.0 / count, &mut scrap);
+        self.label_entropy = Some(prior.entropy());
+        Ok(self)
     }
 }
 
@@ -174,6 +219,9 @@ impl fmt::Display for HeadPlan {
             "Head {} × {}: {}, scale {}, std {:.5}",
             self.shape.0, self.shape.1, self.init, self.scale, self.std
         )?;
+        if let Some(reason) = &self.reason {
+            writeln!(f, "  chosen: {reason}")?;
+        }
         writeln!(
             f,
             "  features of {} examples: mean {:+.4}, variance {:.4}, second moment {:.4}; {:.1} % of their energy is common to all",
@@ -197,6 +245,9 @@ impl fmt::Display for HeadPlan {
             "  logit variance: predicted {:.4} ({:.4} between examples), measured {:.4}",
             p.logit_variance, p.sample_variance, self.measured_logit_variance
         )?;
+        if let Some(entropy) = self.label_entropy {
+            writeln!(f, "  bias: the logarithms of the classes' shares; entropy of the labels {entropy:.4}")?;
+        }
         write!(
             f,
             "  initial loss: {name} = {loss:.4}, predicted {}, measured {:.4}",

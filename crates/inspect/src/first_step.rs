@@ -8,6 +8,7 @@ use xexp_heads::{Classifier, Features, HeadInit, Moments, Truth};
 use xexp_init::Seed;
 use xexp_kernels::Pool;
 use xexp_train::Sample;
+use xexp_train::line::{self, Line};
 
 use crate::Result;
 use crate::advice::Advice;
@@ -17,9 +18,6 @@ use crate::structure::Structure;
 /// Examples of the step, at most, and of a batch.
 const EXAMPLES: usize = 64;
 const BATCH: usize = 8;
-/// Doublings of a step from one that is sure to be too small, and halvings of the gap that is found.
-const DOUBLINGS: usize = 40;
-const HALVINGS: usize = 4;
 
 /// Packed batches with their truth.
 type Batches = Vec<(Input, Truth)>;
@@ -59,13 +57,17 @@ pub fn advice(
     if squares <= 0.0 || !loss.is_finite() {
         return Ok(None);
     }
-    let longest = |along: fn(f32) -> f32, slope: f64| -> Result<f64> {
+    let longest = |line: &Line<'_>, slope: f64| -> Result<f64> {
         // A step that would lower a straight loss by a hundredth of it.
         let first = 0.01 * loss / slope;
-        search(first, |eta| Ok(at(classifier, &directions, along, eta, &batches, chosen.len())? <= loss))
+        let at = |eta| line.at(eta, |_| true, || loss_of(classifier, &batches, chosen.len()));
+        line::longest(first, |eta| Ok(at(eta)? <= loss))
     };
-    let descent = longest(|g| g, squares)?;
-    let adam = longest(|g| if g == 0.0 { 0.0 } else { g.signum() }, sizes)?;
+    let line = Line::new(&classifier.params, directions)?;
+    let descent = longest(&line, squares)?;
+    let line = line.turned(|g| if g == 0.0 { 0.0 } else { g.signum() });
+    let adam = longest(&line, sizes)?;
+    drop(line);
     classifier.params.train_only(|_| false);
     Ok(Some(Advice {
         about: "largest learning rate",
@@ -80,23 +82,6 @@ pub fn advice(
         number: adam,
         source: "Kalra & Barkeshli 2024; warm-up is what keeps larger ones from the first steps",
     }))
-}
-
-/// The largest step that holds, from one that does, to within a factor of `2^{1/16}`; infinite where all hold.
-fn search(first: f64, mut holds: impl FnMut(f64) -> Result<bool>) -> Result<f64> {
-    let mut good = first;
-    for _ in 0..DOUBLINGS {
-        if !holds(2.0 * good)? {
-            let mut bad = 2.0 * good;
-            for _ in 0..HALVINGS {
-                let middle = (good * bad).sqrt();
-                if holds(middle)? { good = middle } else { bad = middle }
-            }
-            return Ok(good);
-        }
-        good *= 2.0;
-    }
-    Ok(f64::INFINITY)
 }
 
 /// Mean loss and its gradients.
@@ -115,22 +100,8 @@ fn gradients(classifier: &Classifier, batches: &Batches, examples: usize, grads:
     Ok(loss)
 }
 
-/// Mean loss at the end of a step; the weights are put back.
-fn at(
-    classifier: &Classifier,
-    directions: &[(WeightId, Vec<f32>)],
-    along: fn(f32) -> f32,
-    eta: f64,
-    batches: &Batches,
-    examples: usize,
-) -> Result<f64> {
-    let mut kept = vec![];
-    for (id, direction) in directions {
-        let now = classifier.params.values(*id)?.to_vec();
-        let moved: Vec<f32> = now.iter().zip(direction).map(|(w, g)| w - eta as f32 * along(*g)).collect();
-        classifier.params.set(*id, &moved)?;
-        kept.push(now);
-    }
+/// Mean loss.
+fn loss_of(classifier: &Classifier, batches: &Batches, examples: usize) -> Result<f64> {
     let (pool, mut loss) = (Pool::default(), 0.0);
     for (input, truth) in batches {
         let logits = classifier.forward(input, &mut Pass::new(&pool, Mode::Eval))?;
@@ -138,21 +109,5 @@ fn at(
         let weight = 1.0 / examples as f64;
         loss += truth.loss(&logits.values, classifier.classes(), weight, &mut unused);
     }
-    for ((id, _), now) in directions.iter().zip(kept) {
-        classifier.params.set(*id, &now)?;
-    }
     Ok(loss)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_search_ends_at_the_limit() {
-        // L(η) = (1 − η)² ≤ L(0) up to η = 2.
-        let found = search(1e-3, |eta| Ok((1.0 - eta).powi(2) <= 1.0)).unwrap();
-        assert!((2.0 / found).log2() < 1.0 / 16.0 && found <= 2.0, "{found}");
-        assert_eq!(search(1.0, |_| Ok(true)).unwrap(), f64::INFINITY);
-    }
 }

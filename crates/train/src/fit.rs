@@ -4,7 +4,7 @@ use crate::average::Average;
 use crate::checkpoint::{Checkpoints, Progress};
 use crate::objective::{Evaluation, Objective};
 use crate::schedule::Schedule;
-use crate::step::{StepOutcome, StepSettings, step};
+use crate::step::{StepOutcome, StepSettings, pace, step};
 use crate::{Optimizer, OptimizerSettings, Result, Score, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::Grads;
@@ -150,6 +150,9 @@ impl Run<'_> {
         } else {
             (Progress::default(), None, History::create(&table)?)
         };
+        if let Some(monitor) = self.objective.monitor() {
+            monitor.begin(progress.step)?;
+        }
         let (grads, pool) = (Grads::new(params), Pool::default());
         let schedule = self.settings.rates(self.objective.examples())?;
         Ok(State {
@@ -207,6 +210,10 @@ impl Run<'_> {
         progress.evaluation_due = progress.step.is_multiple_of(per_epoch) || progress.step == total;
         state.last = Some(outcome);
         (self.events)(Event::Step { step: done + 1, total, examples: chosen.len(), loss: outcome.loss });
+        if let Some(monitor) = self.objective.monitor().filter(|_| (done + 1).is_multiple_of(s.log_every)) {
+            let seen = (self.objective.params(), &state.grads, &state.optimizer);
+            monitor.stepped(seen, done + 1, pace(self.objective, &settings))?;
+        }
         // The row of an epoch's last step waits for its evaluation, so that a step has one row.
         if !state.progress.evaluation_due && state.progress.step.is_multiple_of(s.log_every) {
             self.log(state, None)?;

@@ -5,6 +5,7 @@ use crate::counting::Counting;
 use crate::fit;
 use crate::loader::{Ahead, Loader};
 use crate::mixing::{Mixed, Mixing};
+use crate::monitor::{Monitor, Outputs};
 use crate::sample::{Sample, Target, Visit, pack_with, truth};
 use crate::sampling::Sampling;
 use crate::step::StepSettings;
@@ -37,6 +38,11 @@ pub trait Objective {
 
     /// How weights learn by their depth, where they do not all learn alike.
     fn by_depth(&self) -> Option<&ByDepth> {
+        None
+    }
+
+    /// Who watches the run, if anybody does.
+    fn monitor(&self) -> Option<&Monitor> {
         None
     }
 
@@ -83,6 +89,7 @@ pub struct Supervised<'a> {
     counting: Counting,
     sampling: Sampling,
     by_depth: Option<ByDepth>,
+    monitor: Option<Monitor>,
     loader: Loader,
     /// Steps whose images were begun: this one's and the next one's.
     ahead: Mutex<VecDeque<(u64, Vec<usize>, Ahead)>>,
@@ -99,6 +106,7 @@ impl<'a> Supervised<'a> {
             counting: Counting::default(),
             sampling: Sampling::default(),
             by_depth: None,
+            monitor: None,
             loader: Loader::new(train),
             ahead: Mutex::default(),
         }
@@ -122,6 +130,11 @@ impl<'a> Supervised<'a> {
     /// The same with weights that learn by their depth.
     pub fn paced(self, by_depth: Option<ByDepth>) -> Self {
         Supervised { by_depth, ..self }
+    }
+
+    /// The same watched by a monitor.
+    pub fn watched(self, monitor: Option<Monitor>) -> Self {
+        Supervised { monitor, ..self }
     }
 
     fn begin(&self, epoch: u64, chosen: &[usize], seed: Seed) -> Ahead {
@@ -189,6 +202,10 @@ impl Objective for Supervised<'_> {
         self.by_depth.as_ref()
     }
 
+    fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
+    }
+
     fn expect(&self, epoch: u64, chosen: &[usize], seed: Seed) {
         let begun = self.begin(epoch, chosen, seed);
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,7 +235,11 @@ impl Objective for Supervised<'_> {
         }
         let logits = predict::logits(self.classifier, self.valid, batch, interrupted, |_| ())?;
         let Some(logits) = logits else { return Ok(Evaluation::Interrupted) };
-        let scores = validate(&logits, &truth(self.valid.iter())?, self.classifier.classes())?;
+        let (truth, classes) = (truth(self.valid.iter())?, self.classifier.classes());
+        let scores = validate(&logits, &truth, classes)?;
+        if let (Some(monitor), Truth::Classes(labels)) = (&self.monitor, &truth) {
+            monitor.evaluated(Outputs::of(&logits, labels, classes))?;
+        }
         Ok(Evaluation::Scored(scores))
     }
 }

@@ -122,6 +122,23 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Sum of the squares of what the update number `step`, which has just been made at the rate `lr`, changed a weight by; 0 for
+    /// one that is not trained. Decay is taken of the values as they are now.
+    pub fn moved(&self, params: &Params, id: WeightId, step: u64, lr: f64) -> f64 {
+        let place = params.iter().position(|(i, _)| i == id);
+        let (Some(moments), Ok(values)) = (place.and_then(|i| self.moments[i].as_ref()), params.values(id))
+        else {
+            return 0.0;
+        };
+        let OptimizerSettings { beta1, beta2, eps, weight_decay } = self.settings;
+        let decay = if params.weight(id).decays() { weight_decay } else { 0.0 };
+        let corrected = |beta: f64| 1.0 / (1.0 - beta.powf(step as f64));
+        let (first, second) = (corrected(beta1) as f32, corrected(beta2) as f32);
+        let of = moments.m.iter().zip(&moments.v).zip(values.iter());
+        let change = of.map(|((m, v), w)| first * m / ((second * v).sqrt() + eps as f32) + decay as f32 * w);
+        lr * lr * change.map(|change| f64::from(change * change)).sum::<f64>()
+    }
+
     /// The moments of the trainable weights, with their names, in the weights' order.
     pub fn moments<'a>(&'a self, params: &'a Params) -> impl Iterator<Item = (&'a str, &'a Moments)> {
         params.iter().zip(&self.moments).filter_map(|((_, w), m)| Some((w.name.as_str(), m.as_ref()?)))
@@ -207,6 +224,25 @@ mod tests {
         // The first step of Adam is the rate, whatever the gradient, to ε/3 and rounding.
         assert!((first(&params, "dense.bias") - 0.75).abs() < 1e-6);
         assert_eq!(first(&params, "LayerNorm.weight"), 1.0);
+    }
+
+    #[test]
+    fn what_a_step_moved_is_the_difference_that_it_made() {
+        let params = params();
+        let (id, _) = params.find("dense.weight").unwrap();
+        let settings = OptimizerSettings { weight_decay: 0.1, ..Default::default() };
+        let (mut optimizer, mut grads) = (Optimizer::new(&params, settings), Grads::new(&params));
+        for step in 1..=3 {
+            grads.slot(id).unwrap().copy_from_slice(&[1.0, -2.0, 0.5, step as f32, 0.0, -1.0]);
+            let before = params.values(id).unwrap().to_vec();
+            optimizer.step(&params, &grads, step, |_| (0.01, 0), 1.0).unwrap();
+            let after = params.values(id).unwrap().to_vec();
+            let made: f64 = before.iter().zip(&after).map(|(b, a)| f64::from(b - a).powi(2)).sum();
+            let found = optimizer.moved(&params, id, step, 0.01);
+            // Decay is a tenth of the change, here of weights that it has made a hundredth smaller: 1e-3 of the change, and twice
+            // that of its square.
+            assert!((found / made - 1.0).abs() < 4e-3, "{found}, {made}");
+        }
     }
 
     /// By a table whose gradient says which rows it has, by one that says nothing, and by a run that was interrupted.

@@ -67,12 +67,17 @@ pub fn step(
     let grad_norm = norm(params, grads, settings.step)?;
     // PyTorch's rule, with its 1e-6, so that trajectories can be compared.
     let shrink = if settings.clip > 0.0 { (settings.clip / (grad_norm + 1e-6)).min(1.0) } else { 1.0 };
-    let pace = |name: &str| {
+    optimizer.step(params, grads, settings.step + 1, pace(objective, settings), shrink as f32)?;
+    Ok(StepOutcome { loss, grad_norm })
+}
+
+/// A weight's learning rate by its name, and the steps before it began to learn.
+pub(crate) fn pace(objective: &dyn Objective, settings: &StepSettings) -> impl Fn(&str) -> (f64, u64) {
+    let by_depth = objective.by_depth();
+    move |name: &str| {
         let lr = if objective.in_head(name) { settings.head_lr } else { settings.lr };
         by_depth.map_or((lr, 0), |by_depth| (lr * by_depth.share(name), by_depth.slept(name)))
-    };
-    optimizer.step(params, grads, settings.step + 1, pace, shrink as f32)?;
-    Ok(StepOutcome { loss, grad_norm })
+    }
 }
 
 /// Norm of all gradients, summed in the weights' order and in double precision: the same in every run.

@@ -11,7 +11,11 @@ use xexp_backbones::{Declarations, Grads, Mode, Params, Pass, Seed};
 use xexp_heads::{Classifier, HeadInit};
 use xexp_init::Layer;
 use xexp_kernels::Pool;
-use xexp_train::{Content, Optimizer, OptimizerSettings, Sample, StepSettings, Supervised, pack, step};
+use xexp_train::schedule::Shape;
+use xexp_train::{
+    Content, Optimizer, OptimizerSettings, Sample, Settings, StepSettings, Supervised, first_steps, pack,
+    step,
+};
 
 const SIZE: usize = 16;
 const STEM: &str = "resnet.embedder.embedder";
@@ -156,4 +160,36 @@ fn the_variance_of_a_single_place_is_refused() {
     assert_eq!(run(8, training), Ok(()));
     assert!(run(1, training).unwrap_err().contains("more than one place"));
     assert_eq!(run(1, Mode::Eval), Ok(()));
+}
+
+#[test]
+fn the_search_for_a_rate_leaves_every_bit_as_it_was() {
+    let mut classifier = classifier();
+    // A head of zeros has weights lent for the search.
+    classifier.initialize(HeadInit::Zero, 1.0, None, Seed(1)).unwrap();
+    let before = serialize(&classifier.params).unwrap();
+    let train = samples();
+    let settings = Settings {
+        epochs: 1,
+        max_steps: None,
+        batch_size: 2,
+        accumulate: 1,
+        lr: 1e-2,
+        head_lr: 1e-2,
+        schedule: Shape::Linear,
+        warmup: 0.0,
+        weight_decay: 0.0,
+        clip: 0.0,
+        seed: Seed(5),
+        log_every: 1,
+        checkpoint_every: None,
+        patience: None,
+        average: None,
+    };
+    let objective = Supervised::new(&classifier, &train, &[]);
+    let found = first_steps::measure(&objective, &settings).unwrap().unwrap();
+    assert_eq!(found, first_steps::measure(&objective, &settings).unwrap().unwrap());
+    assert!(found.examples == 4 && found.along.lowest < found.loss && found.along.best > 0.0, "{found:?}");
+    assert_eq!(serialize(&classifier.params).unwrap(), before);
+    assert!(classifier.params.iter().all(|(_, weight)| weight.learning() == weight.trainable));
 }
