@@ -102,7 +102,9 @@ fn new_adapters_change_nothing_and_follow_the_law() {
     let before = logits(&classifier);
     let spec = LoraSpec { rank: 32, alpha: 6.0, dropout: 0.0, targets: Targets::AllLinear };
     classifier.adapt(&spec, &[], Seed(2)).unwrap();
-    assert_eq!(logits(&classifier), before, "B is zero");
+    // B is zero. The last block makes keys and values of all tokens where they have adapters, and else of none: what the logits,
+    // of order 1, then differ by are some thirty roundings of 6e-8.
+    assert!(logits(&classifier).iter().zip(&before).all(|(a, b)| (a - b).abs() < 2e-6));
     let mut squares = vec![];
     for (_, [a, b]) in classifier.params.adapted() {
         let input = classifier.params.weight(a).layer.shape()[1] as f32;

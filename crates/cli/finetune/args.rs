@@ -28,12 +28,12 @@ pub struct Args {
 
     /// Trains so many models, with the seeds from --seed on, each in a folder of the output, and reports means with intervals;
     /// a seed whose model says the same of every example is named.
-    #[arg(long, env = "XEXP_SEEDS", value_name = "N", default_value = "1", conflicts_with = "push")]
+    #[arg(long, env = "XEXP_SEEDS", value_name = "N", default_value = "1")]
     pub seeds: NonZeroU32,
 
     /// Measures a typical and the longest step, prints the time, memory and disk that the run will take, and ends without
     /// writing anything.
-    #[arg(long, env = "XEXP_PLAN", conflicts_with_all = ["resume", "push"])]
+    #[arg(long, env = "XEXP_PLAN")]
     #[serde(skip)]
     pub plan: bool,
 

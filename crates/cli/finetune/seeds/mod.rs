@@ -25,6 +25,12 @@ const OWN: [&str; 8] = ["seed", "seeds", "output", "overwrite", "resume", "quiet
 /// # Errors
 /// As a single run; settings other than those of the runs that it is to go on with.
 pub fn run(args: &Args, count: u32) -> Result<Exit, Failure> {
+    if args.push.is_some() {
+        return Err(Failure::input(
+            "--seeds and --push: which of the models is to be uploaded is not known yet",
+        )
+        .hint("upload the best when all are there: --output DIR/seed-N --resume --push ORG/NAME"));
+    }
     let existing = output::existing(args.shared.overwrite, args.resume, args.shared.output.is_some())?;
     let output = args.shared.output.as_deref().map_or_else(|| output::fresh("finetune"), PathBuf::from);
     output::check(&output, existing)?;
