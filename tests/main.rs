@@ -57,6 +57,8 @@ mod push;
 mod resume;
 /// `xexp predict` and `xexp evaluate` on a saved model.
 mod saved_model;
+/// `xexp serve`.
+mod serve;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
 /// The image encoder.

@@ -35,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--data", args.data.as_deref())?;
     let stop = signals::watch()?;
-    let Model { classifier, names, mut encoder } = job.open(&args.shared, &args.reading)?;
+    let Model { classifier, names, mut encoder, .. } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, true)?;
     let labels = Labels::from_names(names.clone())?;
     let prepared = encoder.prepare(&data, Augment::default())?;

@@ -5,12 +5,12 @@ use serde::Serialize;
 use serde_json::json;
 use xexp_data::{Augment, Dataset};
 use xexp_report::atomic;
-use xexp_train::metrics::{Logits, cooled, log_softmax};
 use xexp_train::predict;
 
 use crate::args::{Reading, Shared, Temperature};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::judged::judged;
 use crate::progress::Progress;
 use crate::saved::{Job, Model};
 use crate::{signals, stdout};
@@ -50,8 +50,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let job = Job::new(&args.shared, "--input", input)?;
     let stop = signals::watch()?;
-    let temperature = args.temperature.settle(&job)?;
-    let Model { classifier, names, mut encoder } = job.open(&args.shared, &reading)?;
+    let temperature = args.temperature.settle(&job.model)?;
+    let Model { classifier, names, mut encoder, .. } = job.open(&args.shared, &reading)?;
     let data = encoder.read(&job.data, &reading, false)?;
     let samples = encoder.prepare(&data, Augment::default())?.samples;
 
@@ -72,12 +72,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// One JSON object an example, in the input's order: `id`, `label`, its probability `score` at this temperature, `logits`.
 fn lines(data: &Dataset, logits: &[f32], names: &[String], temperature: f64) -> Result<String, Failure> {
-    let logits = Logits::new(logits, names.len())?;
     let mut text = String::new();
-    for ((example, row), best) in data.examples.iter().zip(logits.rows()).zip(logits.predictions()) {
-        let best = best as usize;
-        let score = log_softmax(&cooled(row, temperature)?)[best].exp();
-        let line = json!({ "id": example.id, "label": names[best], "score": score, "logits": row });
+    for (example, one) in data.examples.iter().zip(judged(logits, names.len(), temperature)?) {
+        let (label, score) = (&names[one.best], one.shares[one.best]);
+        let line = json!({ "id": example.id, "label": label, "score": score, "logits": one.logits });
         text.push_str(&line.to_string());
         text.push('\n');
     }

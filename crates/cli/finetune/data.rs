@@ -9,7 +9,7 @@ use xexp_train::Sample;
 use super::args::UnseenLabels;
 use super::{Args, Plan};
 use crate::failure::Failure;
-use crate::inputs::Encoder;
+use crate::inputs::{Encoder, Terms};
 use crate::places::Data;
 use crate::reading::labels_are_hidden;
 
@@ -60,7 +60,7 @@ impl Examples {
             }
             test => test.as_ref(),
         };
-        let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
+        let mut encoder = Encoder::new(folder, image, Terms::new(&args.shared, &args.reading))?;
         let mut read = |place: &Data| encoder.read(place, &args.reading, true);
         let all = read(&plan.train)?;
         let valid = plan.valid.as_ref().map(&mut read).transpose()?;
