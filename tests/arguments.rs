@@ -6,10 +6,11 @@ use tempfile::TempDir;
 
 use crate::program::xexp;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "finetune",
     "predict",
     "evaluate",
+    "serve",
     "compare",
     "config",
     "list",

@@ -63,6 +63,8 @@ mod resume;
 mod saved_model;
 /// `--seeds`: one recipe, several runs.
 mod seeds;
+/// `xexp serve`.
+mod serve;
 /// A tiny model, its data, and how runs on them are made.
 mod support;
 /// Values, several labels, and how classes count.

@@ -8,7 +8,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 use crate::failure::Failure;
 use crate::{
     compare, completions, config, distill, doctor, evaluate, finetune, inspect, lab, man, merge, predict,
-    pretrain,
+    pretrain, serve,
 };
 
 /// Fine-tune pretrained backbones with heads of the right variance, and measure how signals travel through networks.
@@ -29,6 +29,8 @@ pub enum Action {
     Predict(Box<predict::Args>),
     /// Scores labelled input with a saved model.
     Evaluate(Box<evaluate::Args>),
+    /// Labels what is sent to it over HTTP with a saved model, in JSON.
+    Serve(Box<serve::Args>),
     /// Holds finished runs on the same examples against each other: paired differences, intervals, tests.
     Compare(compare::Args),
     /// Shows what a command line comes to, or what a config file may hold.

@@ -36,9 +36,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = Job::new(&args.shared, "--data", args.data.as_deref())?;
     let stop = signals::watch()?;
-    let Model { classifier, labels, mut encoder } = job.open(&args.shared, &args.reading)?;
+    let Model { classifier, labels, mut encoder, .. } = job.open(&args.shared, &args.reading)?;
     let data = encoder.read(&job.data, &args.reading, Wanted::Labels(Some(labels.task())))?;
-    let tuned = match (labels.task(), job.folder()) {
+    let tuned = match (labels.task(), job.model.folder()) {
         (Task::MultiLabel, Some(folder)) => thresholds::read(folder, labels.names())?,
         _ => None,
     };

@@ -53,6 +53,11 @@ impl Failure {
         Self { hints: hint.into_iter().collect(), ..failure }
     }
 
+    /// What went wrong, without its causes and hints.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same failure with `cause` and what lies behind it as the reason.
     pub fn because(mut self, cause: &dyn Error) -> Self {
         let mut next = Some(cause);

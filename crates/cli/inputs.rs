@@ -1,6 +1,7 @@
 //! From examples to samples: texts through the tokenizer, images through the preprocessor, labels by id.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use xexp_backbones::Error;
@@ -37,6 +38,28 @@ pub struct TextEncoder {
     pub max_length: usize,
 }
 
+/// What is said of how texts and images become a model's.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Most tokens kept of a text, if any number is said.
+    pub max_length: Option<NonZeroUsize>,
+    /// Whether EXIF orientations are followed.
+    pub upright: bool,
+    /// Bytes that may be kept of images in the model's size.
+    pub image_cache: usize,
+}
+
+impl Terms {
+    /// As the flags have them.
+    pub fn new(shared: &Shared, reading: &Reading) -> Self {
+        Terms {
+            max_length: shared.max_length,
+            upright: !reading.ignore_exif,
+            image_cache: shared.image_cache as usize * 1_000_000,
+        }
+    }
+}
+
 /// The samples of a dataset, in its order, of class 0 until [`Prepared::labelled`].
 pub struct Prepared {
     /// The samples.
@@ -50,25 +73,20 @@ impl Encoder {
     ///
     /// # Errors
     /// A tokenizer or preprocessor that cannot be read, a `--max-length` that the model cannot take.
-    pub fn new(
-        folder: &Folder,
-        image: Option<ImageShape>,
-        shared: &Shared,
-        reading: &Reading,
-    ) -> Result<Self, Failure> {
+    pub fn new(folder: &Folder, image: Option<ImageShape>, terms: Terms) -> Result<Self, Failure> {
         let (name, bytes) = (folder.family.modality.companion(), folder.companion()?);
         let path = folder.path.join(name);
         match (folder.family.modality, image) {
             (Modality::Image, Some(image)) => {
-                if shared.max_length.is_some() {
+                if terms.max_length.is_some() {
                     return Err(Failure::input("--max-length: an image has no length to cut"));
                 }
                 let viewer = Viewer {
                     preprocessor: Preprocessor::parse(&path, &bytes)?,
                     channels: image.channels,
                     size: image.size,
-                    upright: !reading.ignore_exif,
-                    budget: shared.image_cache as usize * 1_000_000,
+                    upright: terms.upright,
+                    budget: terms.image_cache,
                 };
                 Ok(Encoder::Image(viewer, image.tokens))
             }
@@ -80,7 +98,7 @@ impl Encoder {
                 };
                 let vocabulary = folder.config.size("vocab_size")?;
                 let tokenizer = Tokenizer::from_bytes(&path, &bytes)?;
-                TextEncoder::new(tokenizer, vocabulary, limit, shared.max_length.map(usize::from))
+                TextEncoder::new(tokenizer, vocabulary, limit, terms.max_length.map(usize::from))
                     .map(|text| Encoder::Text(Box::new(text)))
             }
         }

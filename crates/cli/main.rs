@@ -20,6 +20,7 @@ mod hub;
 mod image_size;
 mod inputs;
 mod inspect;
+mod judged;
 mod lab;
 mod man;
 mod merge;
@@ -35,6 +36,7 @@ mod reading;
 mod running;
 mod saved;
 mod scoring;
+mod serve;
 mod signals;
 mod stdout;
 mod thresholds;
@@ -68,6 +70,7 @@ fn dispatch(action: Action) -> Result<Exit, Failure> {
         Action::Finetune(args) => finetune::run(&args),
         Action::Predict(args) => predict::run(&args),
         Action::Evaluate(args) => evaluate::run(&args),
+        Action::Serve(args) => serve::run(&args),
         Action::Compare(args) => compare::run(&args),
         Action::Config(args) => config::run(&args),
         Action::Inspect(args) => inspect::run(&args),

@@ -3,15 +3,16 @@
 use clap::ValueHint;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use xexp_data::{Augment, Dataset, Labels, Task};
+use xexp_data::{Augment, Dataset, Example, Labels, Task};
 use xexp_kernels::binary_cross_entropy::sigmoid;
 use xexp_report::atomic;
-use xexp_train::metrics::{Logits, cooled, log_softmax};
+use xexp_train::metrics::Logits;
 use xexp_train::predict;
 
 use crate::args::{Reading, Shared, Temperature};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::judged::{Judged, judged};
 use crate::progress::Progress;
 use crate::reading::Wanted;
 use crate::saved::{Job, Model};
@@ -57,11 +58,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let job = Job::new(&args.shared, "--input", input)?;
     let stop = signals::watch()?;
-    let temperature = args.temperature.settle(&job)?;
-    let Model { classifier, labels, mut encoder } = job.open(&args.shared, &reading)?;
+    let temperature = args.temperature.settle(&job.model)?;
+    let Model { classifier, labels, mut encoder, .. } = job.open(&args.shared, &reading)?;
     fits(args, labels.task())?;
     let threshold = match labels.task() {
-        Task::MultiLabel => args.threshold.settle(job.folder(), labels.names())?,
+        Task::MultiLabel => args.threshold.settle(job.model.folder(), labels.names())?,
         Task::SingleLabel | Task::Regression => vec![],
     };
     let data = encoder.read(&job.data, &reading, Wanted::Nothing)?;
@@ -103,28 +104,41 @@ fn lines(
     labels: &Labels,
     (temperature, thresholds): (f64, &[f64]),
 ) -> Result<String, Failure> {
-    let names = labels.names();
-    let logits = Logits::new(logits, names.len())?;
-    let mut text = String::new();
-    for ((example, row), best) in data.examples.iter().zip(logits.rows()).zip(logits.predictions()) {
-        let line = match labels.task() {
-            Task::SingleLabel => {
-                let best = best as usize;
-                let score = log_softmax(&cooled(row, temperature)?)[best].exp();
-                json!({ "id": example.id, "label": names[best], "score": score, "logits": row })
-            }
-            Task::MultiLabel => {
-                let scores: Vec<f64> = row.iter().map(|&z| sigmoid(f64::from(z))).collect();
-                let said = names.iter().zip(scores.iter().zip(thresholds)).filter(|(_, (p, t))| p >= t);
-                let said: Vec<&String> = said.map(|(name, _)| name).collect();
-                let scores: Map<String, Value> =
-                    names.iter().cloned().zip(scores.iter().map(|p| json!(p))).collect();
-                json!({ "id": example.id, "labels": said, "scores": scores, "logits": row })
-            }
-            Task::Regression => json!({ "id": example.id, "value": row[0], "logits": row }),
-        };
+    let (names, mut text) = (labels.names(), String::new());
+    let lines: Vec<Value> = match labels.task() {
+        Task::SingleLabel => {
+            let all = judged(logits, names.len(), temperature)?;
+            let line = |(example, one): (&Example, Judged<'_>)| {
+                let (label, score) = (&names[one.best], one.shares[one.best]);
+                json!({ "id": example.id, "label": label, "score": score, "logits": one.logits })
+            };
+            data.examples.iter().zip(all).map(line).collect()
+        }
+        Task::MultiLabel | Task::Regression => {
+            let all = Logits::new(logits, names.len())?;
+            data.examples
+                .iter()
+                .zip(all.rows())
+                .map(|(example, row)| of_row(example, row, labels, thresholds))
+                .collect()
+        }
+    };
+    for line in lines {
         text.push_str(&line.to_string());
         text.push('\n');
     }
     Ok(text)
+}
+
+/// An example's line where it has not one class.
+fn of_row(example: &Example, row: &[f32], labels: &Labels, thresholds: &[f64]) -> Value {
+    if labels.task() == Task::Regression {
+        return json!({ "id": example.id, "value": row[0], "logits": row });
+    }
+    let names = labels.names();
+    let scores: Vec<f64> = row.iter().map(|&z| sigmoid(f64::from(z))).collect();
+    let said = names.iter().zip(scores.iter().zip(thresholds)).filter(|(_, (p, t))| p >= t);
+    let said: Vec<&String> = said.map(|(name, _)| name).collect();
+    let scores: Map<String, Value> = names.iter().cloned().zip(scores.iter().map(|p| json!(p))).collect();
+    json!({ "id": example.id, "labels": said, "scores": scores, "logits": row })
 }

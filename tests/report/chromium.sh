@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Opens pages of `xexp run` in a headless Chromium, in light and in dark: they must have their headings and say nothing
+# Opens pages, files or those of `xexp serve`, in a headless Chromium, in light and in dark: they must have their headings and say nothing
 # on the console. Screenshots go to target/report/.
 #
-#   tests/report/chromium.sh FILE.html HEADING…
+#   tests/report/chromium.sh FILE.html|http://… HEADING…
 set -euo pipefail
 
-page="$(realpath "$1")"
+case "$1" in
+  http://*) page="$1" address="$1" ;;
+  *) page="$(realpath "$1")" address="file://$page" ;;
+esac
 shift
 out="${CARGO_TARGET_DIR:-target}/report"
 mkdir -p "$out"
@@ -16,14 +19,14 @@ if [[ -z "$browser" ]]; then
 fi
 profile="$(mktemp -d)"
 trap 'rm -rf "$profile"' EXIT
-name="$(basename "$(dirname "$page")")-$(basename "$page" .html)"
+name="$(basename "$(dirname "${page/#http:*:*\//serve/}")")-$(basename "$page" .html)"
 
 # open NAME FLAG…: runs the browser on the page; its messages go to NAME.log.
 open() {
   local log="$out/$name-$1.log"
   shift
   timeout 120 "$browser" --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$profile" \
-    --enable-logging=stderr --v=0 "$@" "file://$page" 2>"$log"
+    --enable-logging=stderr --v=0 "$@" "$address" 2>"$log"
   # Messages of the page itself; the browser's own are about buses and drivers.
   if grep -E 'CONSOLE' "$log"; then
     echo "$page: the page wrote to the console (above)" >&2

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::saved::Job;
+use crate::saved::Named;
 
 /// What logits are divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ impl Temperature {
     ///
     /// # Errors
     /// A fitted temperature that the model has not.
-    pub fn settle(self, job: &Job) -> Result<f64, Failure> {
+    pub fn settle(self, model: &Named) -> Result<f64, Failure> {
         let Temperature::Fitted = self else {
             return Ok(if let Temperature::Of(number) = self { number } else { 1.0 });
         };
@@ -43,7 +43,7 @@ impl Temperature {
             Failure::input(format!("--temperature fitted: {reason}"))
                 .hint("give a number, or a model that this program fine-tuned and that is not right on all validation examples")
         };
-        let folder = job.folder().ok_or_else(|| missing("a bundled model has none".to_string()))?;
+        let folder = model.folder().ok_or_else(|| missing("a bundled model has none".to_string()))?;
         let path = folder.join("results.json");
         let wrong = |error: &dyn std::fmt::Display| missing(format!("{}: {error}", path.display()));
         let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;

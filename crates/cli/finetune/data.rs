@@ -9,7 +9,7 @@ use xexp_train::Sample;
 use super::args::UnseenLabels;
 use super::{Args, Plan};
 use crate::failure::Failure;
-use crate::inputs::Encoder;
+use crate::inputs::{Encoder, Terms};
 use crate::places::Data;
 use crate::reading::{Wanted, labels_are_hidden};
 
@@ -60,7 +60,7 @@ impl Examples {
             }
             test => test.as_ref(),
         };
-        let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
+        let mut encoder = Encoder::new(folder, image, Terms::new(&args.shared, &args.reading))?;
         let all = encoder.read(&plan.train, &args.reading, Wanted::Labels(args.tasks.task.said()))?;
         args.tasks.fit(all.task, args)?;
         if let Some(reason) =

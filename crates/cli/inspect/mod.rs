@@ -14,7 +14,7 @@ pub use args::Args;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inputs::Encoder;
+use crate::inputs::{Encoder, Terms};
 use crate::output::{Existing, prepare};
 use crate::places::Model;
 use crate::reading::Wanted;
@@ -125,7 +125,7 @@ impl Input {
         let mut declared = xexp_backbones::Declarations::default();
         let reading = xexp_backbones::families::Reading::Hidden;
         let image = folder.family.declare(&folder.config, &mut declared, reading)?.image();
-        let mut encoder = Encoder::new(folder, image, &args.shared, &args.reading)?;
+        let mut encoder = Encoder::new(folder, image, Terms::new(&args.shared, &args.reading))?;
         let wanted = if args.max_lr { Wanted::Labels(Some(Task::SingleLabel)) } else { Wanted::Nothing };
         let mut read = encoder.read(data, &args.reading, wanted)?;
         let names: BTreeSet<String> =

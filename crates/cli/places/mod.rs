@@ -16,6 +16,7 @@ use crate::args::Access;
 use crate::failure::Failure;
 use crate::hub;
 
+pub use adapters::Saved;
 pub use data::{Data, data};
 pub use tables::Table;
 

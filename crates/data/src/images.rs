@@ -58,7 +58,11 @@ impl Viewer {
         picture.decoded(self.preprocessor.decoding(self.channels, self.upright))
     }
 
-    fn look(&self, still: Still, keep: bool) -> std::result::Result<Picture, String> {
+    /// A picture that was seen to be one that the model can take; `keep` says whether it is kept in the model's size.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub fn look(&self, still: Still, keep: bool) -> std::result::Result<Picture, String> {
         let (decoded, sha256) = still.decode(self.preprocessor.decoding(self.channels, self.upright))?;
         let size = (decoded.image.height, decoded.image.width);
         let (height, width) = self.preprocessor.resized_to(size.0, size.1);

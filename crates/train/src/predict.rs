@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::loader::batches;
-use crate::sample::Sample;
+use crate::sample::{Sample, pack};
 use std::sync::atomic::{AtomicBool, Ordering};
 use xexp_backbones::{Mode, Pass};
 use xexp_heads::{Classifier, Features};
@@ -32,6 +32,15 @@ pub fn logits(
         done(seen);
     }
     Ok(Some(all))
+}
+
+/// Logits `(samples, classes)` of samples that make one batch.
+///
+/// # Errors
+/// As [`logits`]; texts and images together.
+pub fn of_batch(classifier: &Classifier, samples: &[Sample], pool: &Pool) -> Result<Vec<f32>> {
+    let (input, _) = pack(samples.iter())?;
+    Ok(classifier.forward(&input, &mut Pass::new(pool, Mode::Eval))?.values.to_vec())
 }
 
 /// The backbone's features of all samples, run once and kept; `None` when interrupted.
