@@ -162,8 +162,9 @@ mod tests {
         for bottom in [3e-4, 1e-3, 0.7] {
             let loss = |eta: f64| Ok::<f64, ()>(1.0 - 0.3 * (2.0 * eta / bottom - (eta / bottom).powi(2)));
             let found = descend(4e-5, 1.0, loss).unwrap().unwrap();
-            // The parabola is one in the step, not in its logarithm: off by less than a quarter.
-            assert!((found.best / bottom).log2().abs() < 0.32, "{bottom}: {found:?}");
+            // The parabola is one in the step, not in its logarithm: wherever the doublings fall, off by at most 0.338 of one,
+            // the supremum over their phase.
+            assert!((found.best / bottom).log2().abs() < 0.34, "{bottom}: {found:?}");
             assert!(
                 (2.0 * bottom / found.limit).log2() <= 1.0 / 4.0 && found.limit <= 2.0 * bottom,
                 "{found:?}"
