@@ -118,11 +118,16 @@ fn a_measured_rate_is_a_number_like_another() {
 #[test]
 fn a_killed_run_goes_on_at_the_rate_that_it_measured() {
     let stage = Stage::new();
-    let flags = ["--strategy", "lp-ft", "--lr", "auto", "--head-init", "auto", "--epochs", "25"];
+    let flags = ["--strategy", "lp-ft", "--lr", "auto", "--head-init", "auto", "--epochs", "25", "--monitor"];
     let often = [&flags[..], &["--checkpoint-every", "3"]].concat();
     let child = caught(stage.finetune("out", &often), &stage.path("out"), 4);
     killed_in(&stage.path("out"), child);
     let kept = stage.text("out/lr_auto.json");
+    // Not as another run, which takes nothing away from this one.
+    let watched = stage.text("out/monitor.csv");
+    let other = ["--strategy", "lp-ft", "--lr", "1e-3", "--head-init", "auto", "--epochs", "25", "--resume"];
+    assert_eq!(outcome(&mut stage.finetune("out", &other)).code, Some(2));
+    assert_eq!((stage.text("out/lr_auto.json"), stage.text("out/monitor.csv")), (kept.clone(), watched));
     // Not without the rates, and at none but these.
     std::fs::remove_file(stage.path("out/lr_auto.json")).unwrap();
     let refused = outcome(&mut stage.finetune("out", &[&often[..], &["--resume"]].concat()));
@@ -137,6 +142,8 @@ fn a_killed_run_goes_on_at_the_rate_that_it_measured() {
     stage.finetuned("whole", &flags);
     assert_eq!(stage.text("whole/lr_auto.json"), kept);
     assert_eq!(stage.hash("out"), stage.hash("whole"));
+    assert_eq!(stage.text("out/monitor.csv"), stage.text("whole/monitor.csv"));
+    assert_eq!(stage.json("out/results.json")["warnings"], stage.json("whole/results.json")["warnings"]);
 }
 
 #[test]
@@ -160,7 +167,9 @@ fn a_monitor_sees_every_part_and_changes_no_bit() {
     for part in ["embeddings", "block 0", "block 1", "head"] {
         assert_eq!(rows.iter().filter(|row| row[1] == part).count(), 11, "{part}: {table}");
     }
-    assert_eq!(rows.iter().filter(|row| row[1] == "outputs").count(), 4);
+    // An evaluation is at the end of its epoch, whether that is a logged step or not.
+    let evaluated: Vec<&str> = rows.iter().filter(|row| row[1] == "outputs").map(|row| row[0]).collect();
+    assert_eq!(evaluated, ["14", "28", "42", "56"]);
     // The parts' gradients make up the whole one, which metrics.csv has.
     let metrics = stage.text("watched/metrics.csv");
     let row = metrics.lines().find(|row| row.starts_with("5,")).unwrap();

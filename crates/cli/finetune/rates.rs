@@ -134,7 +134,10 @@ pub fn settle(
 ) -> Result<Option<Measured>, Failure> {
     let path = plan.output.join(FILE);
     if args.training.lr != Some(Rate::Auto) {
-        provenance::remove(&path)?;
+        // A run that goes on may yet be refused for being another, and then needs what it measured.
+        if !goes_on {
+            provenance::remove(&path)?;
+        }
         return Ok(None);
     }
     let measured = if goes_on { kept(&path)? } else { measure(args, objective, settings)? };

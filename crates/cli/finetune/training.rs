@@ -131,8 +131,9 @@ fn full(
     let objective = objective.counted(args.tasks.counting(examples)?).sampled(args.tasks.sampling());
     let epoch_steps = usual.steps_per_epoch(train.len());
     let objective = objective.paced(layers::by_depth(args, classifier, epoch_steps, usual.epochs));
-    let objective = objective.watched(watching::monitor(args, plan, classifier, examples.labels.names())?);
     let goes_on = args.resume && save::has_checkpoint(plan)?;
+    let monitor = watching::monitor(args, plan, classifier, examples.labels.names(), goes_on)?;
+    let objective = objective.watched(monitor);
     let measured = rates::settle(args, plan, &objective, &usual, goes_on)?;
     let settings = match &measured {
         Some(Measured { lr, head_lr, .. }) => Settings { lr: *lr, head_lr: *head_lr, ..usual },

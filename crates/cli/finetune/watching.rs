@@ -20,7 +20,7 @@ pub fn check(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The monitor, if one is asked for; the table of an earlier run goes where none is.
+/// The monitor, if one is asked for; the table of an earlier run goes where none is, unless it is this run that goes on.
 ///
 /// # Errors
 /// A table that cannot be removed.
@@ -29,9 +29,12 @@ pub fn monitor(
     plan: &Plan,
     classifier: &Classifier,
     names: &[String],
+    goes_on: bool,
 ) -> Result<Option<Monitor>, Failure> {
     if !args.training.monitor {
-        provenance::remove(&plan.output.join("monitor.csv"))?;
+        if !goes_on {
+            provenance::remove(&plan.output.join("monitor.csv"))?;
+        }
         return Ok(None);
     }
     let depths = classifier.depths();

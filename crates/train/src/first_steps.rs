@@ -96,7 +96,12 @@ fn search(objective: &dyn Objective, settings: &Settings) -> Result<Option<First
                 // Nothing is recorded where every weight rests: a forward pass.
                 params.rest(|_| true);
                 parts().try_fold(0.0, |sum, (step, part)| {
-                    let mean = objective.gradients(part, &at(settings, step), &mut grads, &pool);
+                    let mean = objective.gradients(
+                        part,
+                        &StepSettings::still(settings, step as u64),
+                        &mut grads,
+                        &pool,
+                    );
                     match mean {
                         Ok(mean) => Ok(sum + mean * part.len() as f64 / chosen.len() as f64),
                         // Far along the line a loss may well overflow.
@@ -146,7 +151,7 @@ fn update(
     let mut steps = 0;
     for part in chosen.chunks(EXAMPLES) {
         grads.clear();
-        objective.gradients(part, &at(settings, steps), grads, &pool)?;
+        objective.gradients(part, &StepSettings::still(settings, steps as u64), grads, &pool)?;
         steps += 1;
         optimizer.step(params, grads, steps as u64, pace, 1.0)?;
     }
@@ -162,17 +167,4 @@ fn update(
             Ok((id, moved))
         })
         .collect()
-}
-
-fn at(settings: &Settings, step: usize) -> StepSettings {
-    StepSettings {
-        step: step as u64,
-        epoch: 0,
-        seed: settings.seed,
-        micro_batch: settings.batch_size,
-        accumulate: settings.accumulate,
-        lr: 0.0,
-        head_lr: 0.0,
-        clip: 0.0,
-    }
 }

@@ -210,9 +210,12 @@ impl Run<'_> {
         progress.evaluation_due = progress.step.is_multiple_of(per_epoch) || progress.step == total;
         state.last = Some(outcome);
         (self.events)(Event::Step { step: done + 1, total, examples: chosen.len(), loss: outcome.loss });
-        if let Some(monitor) = self.objective.monitor().filter(|_| (done + 1).is_multiple_of(s.log_every)) {
-            let seen = (self.objective.params(), &state.grads, &state.optimizer);
-            monitor.stepped(seen, done + 1, pace(self.objective, &settings))?;
+        if let Some(monitor) = self.objective.monitor() {
+            monitor.reached(done + 1);
+            if (done + 1).is_multiple_of(s.log_every) {
+                let seen = (self.objective.params(), &state.grads, &state.optimizer);
+                monitor.stepped(seen, done + 1, pace(self.objective, &settings))?;
+            }
         }
         // The row of an epoch's last step waits for its evaluation, so that a step has one row.
         if !state.progress.evaluation_due && state.progress.step.is_multiple_of(s.log_every) {

@@ -63,7 +63,7 @@ impl Forecast {
             let mut fastest = f64::INFINITY;
             for turn in 0..REPEATS {
                 let begun = Instant::now();
-                let settings = still(settings);
+                let settings = StepSettings::still(settings, 0);
                 step(objective, chosen, &settings, (&mut memory.0, &mut memory.1), &pool)?;
                 if turn > 0 {
                     fastest = fastest.min(begun.elapsed().as_secs_f64());
@@ -117,20 +117,6 @@ pub fn tokens(sample: &Sample) -> usize {
     match &sample.content {
         Content::Text { ids, .. } => ids.len(),
         Content::Image { tokens, .. } => *tokens,
-    }
-}
-
-/// The first step of a run, with rates that leave the weights where they are.
-fn still(settings: &Settings) -> StepSettings {
-    StepSettings {
-        step: 0,
-        epoch: 0,
-        seed: settings.seed,
-        micro_batch: settings.batch_size,
-        accumulate: settings.accumulate,
-        lr: 0.0,
-        head_lr: 0.0,
-        clip: settings.clip,
     }
 }
 

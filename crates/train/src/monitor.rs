@@ -15,7 +15,7 @@ use xexp_report::atomic;
 
 /// The columns of `monitor.csv`.
 const HEADER: &str =
-    "step,part,gradient,weight,update_ratio,logit_variance,largest_logit,saturated,top_share\n";
+    "step,part,gradient,gradient_rms,weight,update_ratio,logit_variance,largest_logit,saturated,top_share\n";
 
 /// AdamW divides a gradient by its own size and ε: below ten times its ε of 1e-8 an update is a tenth short and more.
 const SMALL_GRADIENT: f64 = 1e-7;
@@ -47,6 +47,26 @@ struct State {
     outputs: Option<Outputs>,
 }
 
+impl State {
+    /// Counts the readings of one step and their faults.
+    fn count(&mut self, readings: &[Reading], head: usize) {
+        self.readings += 1;
+        let below: f64 = readings.iter().filter(|r| r.depth != head).map(|r| r.gradient.powi(2)).sum();
+        for &Reading { depth, gradient, rms, ratio, .. } in readings {
+            let faults = [
+                // Rows that no text has looked up have no gradient, so that a table's mean says nothing.
+                (Fault::Vanishing, depth > 0 && rms > 0.0 && rms < SMALL_GRADIENT),
+                (Fault::Exploding, gradient > LARGE_GRADIENT),
+                (Fault::Fast, depth != head && ratio.is_some_and(|ratio| ratio > LARGE_RATIO)),
+                (Fault::Loud, depth == head && below > 0.0 && gradient > LOUD_HEAD * below.sqrt()),
+            ];
+            for (fault, _) in faults.into_iter().filter(|(_, found)| *found) {
+                *self.faults.entry((fault, depth)).or_default() += 1;
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Vanishing,
@@ -55,7 +75,7 @@ enum Fault {
     Loud,
 }
 
-/// What a part of the network does at a step.
+/// What a part of the network does at a step, as sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Part {
     /// Sums of squares of gradients, matrices, and matrices' updates; numbers of values with a gradient.
@@ -63,6 +83,43 @@ struct Part {
     weight: f64,
     update: f64,
     values: usize,
+}
+
+/// A row of a part: norm and root mean square of its gradient, norm of its matrices, and their update's over that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reading {
+    depth: usize,
+    gradient: f64,
+    rms: f64,
+    weight: f64,
+    /// None where no matrix is moved whole.
+    ratio: Option<f64>,
+}
+
+impl Reading {
+    fn of(depth: usize, part: &Part) -> Self {
+        let ratio = (part.update / part.weight).sqrt();
+        Reading {
+            depth,
+            gradient: part.gradient.sqrt(),
+            rms: (part.gradient / part.values.max(1) as f64).sqrt(),
+            weight: part.weight.sqrt(),
+            ratio: ratio.is_finite().then_some(ratio),
+        }
+    }
+
+    fn fields(&self) -> String {
+        let ratio = self.ratio.map_or(String::new(), |ratio| ratio.to_string());
+        format!("{},{},{},{ratio},,,,", self.gradient, self.rms, self.weight)
+    }
+
+    /// From the fields behind the part's name; `None` of what is no such row.
+    fn parse(depth: usize, fields: &[&str]) -> Option<Self> {
+        let [gradient, rms, weight, ratio, ..] = fields else { return None };
+        let number = |field: &str| field.parse().ok();
+        let (gradient, rms, weight) = (number(gradient)?, number(rms)?, number(weight)?);
+        Some(Reading { depth, gradient, rms, weight, ratio: number(ratio) })
+    }
 }
 
 /// What the validation examples' logits are.
@@ -124,18 +181,43 @@ impl Monitor {
         }
     }
 
-    /// Begins the table, or goes on after the rows of this step.
+    fn depth(&self, part: &str) -> Option<usize> {
+        match part {
+            "embeddings" => Some(0),
+            "head" => Some(self.head),
+            block => block.strip_prefix("block ")?.parse::<usize>().ok().map(|number| number + 1),
+        }
+    }
+
+    /// Begins the table, or goes on after the rows of this step, whose faults count.
     ///
     /// # Errors
     /// A table that cannot be read or written.
     pub fn begin(&self, step: u64) -> Result<()> {
         let old = if step == 0 { String::new() } else { fs::read_to_string(&self.path).unwrap_or_default() };
         let of = |line: &&str| line.split(',').next().and_then(|field| field.parse::<u64>().ok());
-        let kept = old.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let kept = kept.filter(|line| of(line).is_some_and(|at| at <= step));
+        let whole = old.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let kept: Vec<&str> = whole.filter(|line| of(line).is_some_and(|at| at <= step)).collect();
+        let mut readings = BTreeMap::<u64, Vec<Reading>>::new();
+        for line in &kept {
+            let fields: Vec<&str> = line.trim_end().split(',').collect();
+            let depth = fields.get(1).and_then(|part| self.depth(part));
+            let reading = depth.and_then(|depth| Reading::parse(depth, &fields[2..]));
+            if let (Some(at), Some(reading)) = (of(line), reading) {
+                readings.entry(at).or_default().push(reading);
+            }
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.step = step;
+        readings.values().for_each(|step| state.count(step, self.head));
+        drop(state);
         let text = std::iter::once(HEADER).chain(kept).collect::<String>();
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).step = step;
         Ok(atomic::write(&self.path, text)?)
+    }
+
+    /// Hears that a step was taken, number `step` from 1.
+    pub fn reached(&self, step: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).step = step;
     }
 
     fn append(&self, lines: &str) -> Result<()> {
@@ -144,7 +226,7 @@ impl Monitor {
         file.write_all(lines.as_bytes()).map_err(failed)
     }
 
-    /// Reads a step that has just been taken, number `step` from 1.
+    /// Reads the step that has just been taken, number `step` from 1.
     ///
     /// # Errors
     /// A table that cannot be written.
@@ -167,29 +249,10 @@ impl Monitor {
                 part.update += optimizer.moved(params, id, step - slept, lr);
             }
         }
-        let mut lines = String::new();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.step, state.readings) = (step, state.readings + 1);
-        let below: f64 =
-            parts.iter().filter(|(depth, _)| **depth != self.head).map(|(_, p)| p.gradient).sum();
-        for (&depth, part) in &parts {
-            let (norm, ratio) = (part.gradient.sqrt(), (part.update / part.weight).sqrt());
-            let rms = (part.gradient / part.values.max(1) as f64).sqrt();
-            let shown = if ratio.is_finite() { ratio.to_string() } else { String::new() };
-            lines += &format!("{step},{},{norm},{},{shown},,,,\n", self.part(depth), part.weight.sqrt());
-            let faults = [
-                // Rows that no text has looked up have no gradient, so that a table's mean says nothing.
-                (Fault::Vanishing, depth > 0 && rms > 0.0 && rms < SMALL_GRADIENT),
-                (Fault::Exploding, norm > LARGE_GRADIENT),
-                (Fault::Fast, depth != self.head && ratio > LARGE_RATIO),
-                (Fault::Loud, depth == self.head && below > 0.0 && norm > LOUD_HEAD * below.sqrt()),
-            ];
-            for (fault, _) in faults.into_iter().filter(|(_, found)| *found) {
-                *state.faults.entry((fault, depth)).or_default() += 1;
-            }
-        }
-        drop(state);
-        self.append(&lines)
+        let readings: Vec<Reading> = parts.iter().map(|(&depth, part)| Reading::of(depth, part)).collect();
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).count(&readings, self.head);
+        let line = |reading: &Reading| format!("{step},{},{}\n", self.part(reading.depth), reading.fields());
+        self.append(&readings.iter().map(line).collect::<String>())
     }
 
     /// Reads the outputs on the validation examples.
@@ -200,7 +263,7 @@ impl Monitor {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.outputs = Some(outputs);
         let Outputs { variance, largest, saturated, top: (_, share, _), .. } = outputs;
-        let line = format!("{},outputs,,,,{variance},{largest},{saturated},{share}\n", state.step);
+        let line = format!("{},outputs,,,,,{variance},{largest},{saturated},{share}\n", state.step);
         drop(state);
         self.append(&line)
     }
@@ -283,9 +346,29 @@ mod tests {
         assert!(monitor.warnings().is_empty());
         monitor.evaluated(Outputs { saturated: 0.6, ..outputs((1, 0.5, 0.5)) }).unwrap();
         assert!(matches!(&monitor.warnings()[..], [one] if one.contains("saturated")));
-        // Rows beyond the step that a run goes on from, and a torn one, are dropped.
-        std::fs::write(&monitor.path, format!("{HEADER}5,head,1,1,1,,,,\n10,head,2,2,2,,,,\n10,bl")).unwrap();
-        monitor.begin(5).unwrap();
-        assert_eq!(std::fs::read_to_string(&monitor.path).unwrap(), format!("{HEADER}5,head,1,1,1,,,,\n"));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_counts_what_was_wrong_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let monitor = || Monitor::new(folder.path(), BTreeMap::new(), 3, vec![]);
+        // A gradient of 200 in block 1 at the steps 5 and 10; rows beyond the step that a run goes on from, and a torn one, go.
+        let kept = format!(
+            "{HEADER}5,block 1,200,1,1,,,,,\n5,head,1,1,1,,,,,\n5,outputs,,,,,1,1,0,1\n10,block 1,200,1,1,,,,,\n"
+        );
+        std::fs::write(folder.path().join("monitor.csv"), format!("{kept}15,head,2,2,2,,,,,\n15,bl"))
+            .unwrap();
+        let resumed = monitor();
+        resumed.begin(12).unwrap();
+        assert_eq!(std::fs::read_to_string(&resumed.path).unwrap(), kept);
+        let warnings = resumed.warnings();
+        assert!(
+            matches!(&warnings[..], [one] if one.starts_with("block 1:") && one.contains("at 2 of 2 logged")),
+            "{warnings:?}"
+        );
+        let fresh = monitor();
+        fresh.begin(0).unwrap();
+        assert!(fresh.warnings().is_empty());
+        assert_eq!(std::fs::read_to_string(&fresh.path).unwrap(), HEADER);
     }
 }

@@ -1,7 +1,7 @@
 //! One optimiser step: micro-batches forward and backward, the guard, clipping, the update.
 
 use crate::objective::Objective;
-use crate::{Error, Optimizer, Result};
+use crate::{Error, Optimizer, Result, Settings};
 use xexp_backbones::{Grads, Params, Seed};
 use xexp_kernels::{Pool, sum_of_squares, sum_of_squares_where};
 
@@ -36,6 +36,20 @@ pub struct StepOutcome {
 }
 
 impl StepSettings {
+    /// Those of a run's step `step` in its first epoch, with rates that leave the weights where they are: for measuring.
+    pub fn still(settings: &Settings, step: u64) -> Self {
+        StepSettings {
+            step,
+            epoch: 0,
+            seed: settings.seed,
+            micro_batch: settings.batch_size,
+            accumulate: settings.accumulate,
+            lr: 0.0,
+            head_lr: 0.0,
+            clip: settings.clip,
+        }
+    }
+
     /// Number within the run of this step's forward pass `turn`, which names its dropout.
     pub fn pass(&self, turn: usize) -> u32 {
         (self.step * self.accumulate as u64 + turn as u64) as u32
